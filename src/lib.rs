@@ -1,0 +1,11 @@
+//! wattprint: power and CO2e of every process, container, pod, job, service and VM of a node.
+//!
+//! Data runs one way, down this list; each room knows only rooms above it.
+
+pub mod units;
+
+pub mod workloads;
+
+pub mod meters;
+
+pub mod snapshot;

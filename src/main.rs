@@ -1,0 +1,2 @@
+//! The wattprint binary.
+fn main() {}
