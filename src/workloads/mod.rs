@@ -1,3 +1,16 @@
 //! Who ran: the cgroup tree, live processes, and the owner that a cgroup path names.
+//!
+//! [`WorkloadReader`] is the door: one call per tick gives the CPU time of every cgroup that matters, of every
+//! process, and the memory that owners hold.
 
+pub mod cgroup;
+mod counter_file;
+pub mod hierarchy;
 pub mod owner;
+pub mod owners;
+pub mod process;
+mod procfile;
+mod reader;
+mod tree;
+
+pub use reader::{ProcessUsage, ReaderSettings, UsageNode, WorkloadReader, WorkloadTick};

@@ -1,0 +1,128 @@
+//! Who used the CPU: the cgroup tree as weights by owner.
+//!
+//! The kernel counts CPU time hierarchically, so what a node shows beyond its children is its own. Where children
+//! vanished since the last tick, that residual holds what they used to their end.
+
+use std::collections::HashMap;
+
+use crate::units::CpuTime;
+use crate::workloads::UsageNode;
+use crate::workloads::owners::OwnerId;
+
+/// Turns trees into weights, and remembers by how much children ran ahead of their parent.
+///
+/// The files of a tree aren't read at the same instant, so a child's delta may hold a little time that its parent
+/// shows only in the next tick. That much is taken off the parent's next residual; without it the same time
+/// would count twice.
+#[derive(Debug, Default)]
+pub struct CpuWeights {
+    ahead: HashMap<u64, u64>,
+    previous: HashMap<u64, u64>,
+}
+
+impl CpuWeights {
+    /// The CPU time of each owner in this tick, by [`OwnerId::index`]; `owners` is the length of the list.
+    ///
+    /// `nodes` has parents before children. Without any node the processes' time could be used, but nobody could
+    /// vouch for those that ended, so the caller decides.
+    pub fn weigh(&mut self, nodes: &[UsageNode], owners: usize) -> Vec<u64> {
+        let mut weights = vec![0_u64; owners];
+        let mut below = vec![0_u64; nodes.len()];
+        let mut has_children = vec![false; nodes.len()];
+        let mut vanished: HashMap<usize, Vec<usize>> = HashMap::new();
+        std::mem::swap(&mut self.ahead, &mut self.previous);
+        self.ahead.clear();
+        for (at, node) in nodes.iter().enumerate().rev() {
+            let Some(parent) = node.parent.filter(|parent| *parent < at) else {
+                continue;
+            };
+            if let Some(flag) = has_children.get_mut(parent) {
+                *flag = true;
+            }
+            if node.vanished {
+                vanished.entry(parent).or_default().push(at);
+            }
+            // A node that can't be read passes on what its children show.
+            let seen = own_total(node).unwrap_or_else(|| below.get(at).copied().unwrap_or(0));
+            if let Some(sum) = below.get_mut(parent) {
+                *sum = sum.saturating_add(seen);
+            }
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            let Some(total) = own_total(node) else { continue };
+            let children = below.get(at).copied().unwrap_or(0);
+            let debt = self.previous.get(&node.key).copied().unwrap_or(0);
+            let covered = children.saturating_add(debt);
+            if covered > total && has_children.get(at).copied().unwrap_or(false) {
+                self.ahead.insert(node.key, covered - total);
+            }
+            let residual = total.saturating_sub(covered);
+            match vanished.get(&at) {
+                Some(gone) => {
+                    // Living processes in the node itself vouch for their part.
+                    let own = node.direct.as_nanos().min(residual);
+                    credit(&mut weights, node.owner, own);
+                    grant(nodes, &vanished, gone, residual - own, &mut weights);
+                }
+                None => credit(&mut weights, node.owner, residual),
+            }
+        }
+        weights
+    }
+}
+
+/// What a node counts that isn't counted a second time elsewhere in the tree.
+fn own_total(node: &UsageNode) -> Option<u64> {
+    node.delta
+        .map(|delta| delta.saturating_sub(node.elsewhere).as_nanos())
+}
+
+fn credit(weights: &mut [u64], owner: OwnerId, time: u64) {
+    if let Some(weight) = weights.get_mut(owner.index()) {
+        *weight = weight.saturating_add(time);
+    }
+}
+
+/// Gives `time` to vanished nodes by what they last used, evenly if they had used nothing yet, and inside each to
+/// the deepest ones.
+fn grant(
+    nodes: &[UsageNode],
+    vanished: &HashMap<usize, Vec<usize>>,
+    gone: &[usize],
+    time: u64,
+    weights: &mut [u64],
+) {
+    let rates: Vec<u64> = gone
+        .iter()
+        .map(|&at| nodes.get(at).map_or(0, |node| node.rate.as_nanos()))
+        .collect();
+    let all: u128 = rates.iter().map(|&rate| u128::from(rate)).sum();
+    let count = u128::try_from(gone.len()).unwrap_or(1).max(1);
+    let mut left = time;
+    for (position, (&at, &rate)) in gone.iter().zip(&rates).enumerate() {
+        let share = match all {
+            0 => u128::from(time) / count,
+            all => u128::from(time) * u128::from(rate) / all,
+        };
+        let is_last = position + 1 == gone.len();
+        let share = if is_last {
+            left
+        } else {
+            u64::try_from(share).unwrap_or(u64::MAX).min(left)
+        };
+        left -= share;
+        match (vanished.get(&at), nodes.get(at)) {
+            (Some(inside), _) => grant(nodes, vanished, inside, share, weights),
+            (None, Some(node)) => credit(weights, node.owner, share),
+            (None, None) => {}
+        }
+    }
+}
+
+/// All CPU time in a list of weights.
+pub fn total(weights: &[u64]) -> CpuTime {
+    weights.iter().map(|&weight| CpuTime::from_nanos(weight)).sum()
+}
+
+#[cfg(test)]
+mod tests;

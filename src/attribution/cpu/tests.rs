@@ -1,0 +1,183 @@
+use super::*;
+use crate::workloads::owner::Owner;
+use crate::workloads::owners::OwnerTable;
+use proptest::prelude::*;
+
+fn owners(count: usize) -> (OwnerTable, Vec<OwnerId>) {
+    let mut table = OwnerTable::new(count);
+    let ids = (0..count)
+        .map(|n| {
+            table.acquire(Owner::Unit {
+                unit: format!("{n}.service").into(),
+            })
+        })
+        .collect();
+    (table, ids)
+}
+
+fn node(key: u64, parent: Option<usize>, owner: OwnerId, delta: u64) -> UsageNode {
+    UsageNode {
+        key,
+        parent,
+        owner,
+        delta: Some(CpuTime::from_nanos(delta)),
+        vanished: false,
+        rate: CpuTime::ZERO,
+        direct: CpuTime::ZERO,
+        elsewhere: CpuTime::ZERO,
+    }
+}
+
+fn gone(key: u64, parent: usize, owner: OwnerId, rate: u64) -> UsageNode {
+    UsageNode {
+        delta: None,
+        vanished: true,
+        rate: CpuTime::from_nanos(rate),
+        ..node(key, Some(parent), owner, 0)
+    }
+}
+
+#[test]
+fn the_residual_is_the_nodes_own() {
+    let (table, ids) = owners(2);
+    let nodes = [
+        node(1, None, OwnerId::SYSTEM, 100),
+        node(2, Some(0), OwnerId::SYSTEM, 70),
+        node(3, Some(1), ids[0], 50),
+        node(4, Some(1), ids[1], 15),
+    ];
+    let weights = CpuWeights::default().weigh(&nodes, table.len());
+    assert_eq!(weights[ids[0].index()], 50);
+    assert_eq!(weights[ids[1].index()], 15);
+    assert_eq!(weights[OwnerId::SYSTEM.index()], 35);
+    assert_eq!(total(&weights).as_nanos(), 100);
+}
+
+#[test]
+fn a_vanished_child_gets_the_residual_of_its_parent() {
+    let (table, ids) = owners(3);
+    let mut slice = node(2, Some(0), OwnerId::SYSTEM, 70);
+    slice.direct = CpuTime::from_nanos(4);
+    let nodes = [
+        node(1, None, OwnerId::SYSTEM, 100),
+        slice,
+        node(3, Some(1), ids[0], 30),
+        gone(4, 1, ids[1], 10),
+        gone(5, 1, ids[2], 20),
+    ];
+    let weights = CpuWeights::default().weigh(&nodes, table.len());
+    assert_eq!(weights[ids[0].index()], 30);
+    assert_eq!(weights[ids[1].index()], 12);
+    assert_eq!(weights[ids[2].index()], 24);
+    assert_eq!(
+        weights[OwnerId::SYSTEM.index()],
+        34,
+        "30 of the root and 4 of living processes in the slice"
+    );
+}
+
+#[test]
+fn a_vanished_pod_passes_it_on_to_its_containers() {
+    let (table, ids) = owners(2);
+    let nodes = [
+        node(1, None, OwnerId::SYSTEM, 9),
+        gone(2, 0, ids[0], 0),
+        gone(3, 1, ids[1], 0),
+    ];
+    let weights = CpuWeights::default().weigh(&nodes, table.len());
+    assert_eq!(weights[ids[1].index()], 9);
+    assert_eq!(weights[ids[0].index()], 0);
+}
+
+#[test]
+fn a_child_that_ran_ahead_is_not_counted_twice() {
+    let (table, ids) = owners(1);
+    let mut weights = CpuWeights::default();
+    let first = weights.weigh(
+        &[node(1, None, OwnerId::SYSTEM, 100), node(2, Some(0), ids[0], 103)],
+        table.len(),
+    );
+    let second = weights.weigh(
+        &[node(1, None, OwnerId::SYSTEM, 103), node(2, Some(0), ids[0], 90)],
+        table.len(),
+    );
+    assert_eq!(first[OwnerId::SYSTEM.index()], 0);
+    assert_eq!(
+        second[OwnerId::SYSTEM.index()],
+        10,
+        "the root showed 203 in all, its child 193"
+    );
+}
+
+#[test]
+fn what_stands_elsewhere_is_not_counted_twice() {
+    let (table, ids) = owners(2);
+    let mut service = node(3, Some(0), ids[1], 60);
+    service.elsewhere = CpuTime::from_nanos(50);
+    let nodes = [
+        node(1, None, OwnerId::SYSTEM, 70),
+        node(2, Some(0), ids[0], 50),
+        service,
+    ];
+    let weights = CpuWeights::default().weigh(&nodes, table.len());
+    assert_eq!(
+        (weights[ids[0].index()], weights[ids[1].index()], weights[0]),
+        (50, 10, 10)
+    );
+}
+
+/// A tree in which every node has used at least what its children have, some leaves vanishing.
+fn any_tree() -> impl Strategy<Value = (Vec<UsageNode>, u64, usize)> {
+    let parts = proptest::collection::vec((any::<u32>(), any::<u16>(), any::<bool>(), any::<u32>()), 1..40);
+    parts.prop_map(|parts| {
+        let (table, ids) = owners(parts.len());
+        let mut nodes: Vec<UsageNode> = Vec::new();
+        for (at, (own, parent, _, rate)) in parts.iter().enumerate() {
+            let parent = (at > 0).then(|| usize::from(*parent) % at);
+            let mut node = node(at as u64, parent, ids[at], u64::from(*own));
+            node.rate = CpuTime::from_nanos(u64::from(*rate));
+            nodes.push(node);
+        }
+        for at in (1..nodes.len()).rev() {
+            let (delta, parent) = (nodes[at].delta.unwrap(), nodes[at].parent.unwrap());
+            nodes[parent].delta = Some(nodes[parent].delta.unwrap() + delta);
+        }
+        let total = nodes[0].delta.unwrap().as_nanos();
+        for at in 1..nodes.len() {
+            let parent_gone = nodes[nodes[at].parent.unwrap()].vanished;
+            if parent_gone || parts[at].2 {
+                nodes[at].vanished = true;
+                nodes[at].delta = None;
+            }
+        }
+        (nodes, total, table.len())
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_nanosecond_of_the_root_has_an_owner((nodes, root, owners) in any_tree()) {
+        let weights = CpuWeights::default().weigh(&nodes, owners);
+        prop_assert_eq!(total(&weights).as_nanos(), root);
+    }
+
+    #[test]
+    fn over_many_ticks_nothing_is_counted_twice(ticks in proptest::collection::vec((0..50_u64, 0..50_u64, 0..3_u64), 1..50)) {
+        // A root with own time `a` and a child with `b`, of which `lag` shows in the root one tick late.
+        let (table, ids) = owners(1);
+        let mut weights = CpuWeights::default();
+        let (mut booked, mut true_own, mut child, mut late) = (0, 0, 0, 0);
+        for (a, b, lag) in ticks {
+            let lag = lag.min(b);
+            let root = a + b - lag + late;
+            late = lag;
+            let out = weights.weigh(&[node(1, None, OwnerId::SYSTEM, root), node(2, Some(0), ids[0], b)], table.len());
+            booked += out[0];
+            child += out[ids[0].index()];
+            true_own += a;
+            prop_assert!(booked <= true_own);
+            prop_assert!(true_own - booked <= 3, "at most the last lag is still to come");
+        }
+        let _ = child;
+    }
+}

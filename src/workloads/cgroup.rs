@@ -1,0 +1,451 @@
+//! CPU time and memory of the cgroups of one hierarchy.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+
+use crate::units::{Bytes, CpuTime};
+use crate::workloads::counter_file::{CounterFile, ReadError};
+use crate::workloads::hierarchy::{Hierarchy, Version};
+use crate::workloads::owners::OwnerTable;
+use crate::workloads::tree::{CgroupTree, Node, NodeId};
+
+/// Ticks between two full listings of the tree, which find what link counts can't show.
+const FULL_LISTING_TICKS: u64 = 30;
+/// Ticks between two readings of one cgroup's memory: it moves slowly.
+const MEMORY_TICKS: u64 = 30;
+
+/// The evidence of one cgroup.
+#[derive(Debug)]
+struct Evidence {
+    id: NodeId,
+    file: CounterFile,
+    last: Option<CpuTime>,
+    delta: Option<CpuTime>,
+    /// The delta of the last tick in which the cgroup could be read.
+    rate: CpuTime,
+    memory: Option<Bytes>,
+}
+
+/// Reads one hierarchy.
+#[derive(Debug)]
+pub(crate) struct CgroupReader {
+    hierarchy: Hierarchy,
+    /// Where the memory of the same groups is found; none without a memory controller.
+    memory: Option<Hierarchy>,
+    tree: CgroupTree,
+    evidence: Vec<Option<Evidence>>,
+    keep_open: bool,
+    budget: usize,
+    kept: usize,
+    tick: u64,
+    failed: Option<String>,
+}
+
+impl CgroupReader {
+    /// A reader of `hierarchy` that keeps at most `budget` files open and looks at up to `cap` cgroups.
+    pub(crate) fn new(hierarchy: Hierarchy, memory: Option<Hierarchy>, budget: usize, cap: usize) -> Self {
+        // A descriptor of a real cgroup fails once the cgroup is gone. One of a file in a fixture tree would go
+        // on giving the old content, so those are opened each time.
+        let keep_open = statfs(&hierarchy.mount)
+            .is_ok_and(|info| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&info.filesystem_type()));
+        let tree = CgroupTree::new(hierarchy.mount.clone(), &hierarchy.root, cap);
+        Self {
+            hierarchy,
+            memory,
+            tree,
+            evidence: Vec::new(),
+            keep_open,
+            budget,
+            kept: 0,
+            tick: 0,
+            failed: None,
+        }
+    }
+
+    /// Brings the tree up to date and reads every cgroup that matters. `possible` bounds what a new cgroup can
+    /// have used since the last tick.
+    ///
+    /// # Errors
+    /// The root of the hierarchy can't be listed.
+    pub(crate) fn tick(&mut self, owners: &mut OwnerTable, possible: CpuTime) -> io::Result<()> {
+        self.failed = None;
+        self.tick = self.tick.saturating_add(1);
+        let full = self.tick.is_multiple_of(FULL_LISTING_TICKS);
+        if let Err(error) = self.tree.sync(owners, full) {
+            self.close(owners);
+            return Err(error);
+        }
+        let measured: Vec<usize> = self.measured().collect();
+        let mut gone = self.read_all(&measured, possible);
+        // What came in place of the gone is read in the same tick, as its parent's count holds it already.
+        for _ in 0..2 {
+            if gone.is_empty() {
+                break;
+            }
+            let added = self.tree.replace_gone(&gone, owners);
+            let measured: Vec<usize> = added
+                .into_iter()
+                .filter(|&index| self.tree.node(index).is_some_and(|n| n.is_measured))
+                .collect();
+            gone = self.read_all(&measured, possible);
+        }
+        Ok(())
+    }
+
+    /// Takes all cgroups off their owners, for a hierarchy that is gone.
+    pub(crate) fn close(&mut self, owners: &mut OwnerTable) {
+        self.tree.clear(owners);
+        self.evidence.clear();
+        self.kept = 0;
+    }
+
+    /// The tree, for finding the cgroup of a process.
+    pub(crate) fn tree(&self) -> &CgroupTree {
+        &self.tree
+    }
+
+    /// The hierarchy that is read.
+    pub(crate) fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    /// CPU time that a cgroup used since the last tick, with all below it; none where it couldn't be read.
+    pub(crate) fn delta(&self, node: &Node) -> Option<CpuTime> {
+        self.entry(node)?.delta
+    }
+
+    /// What a cgroup used in the last tick in which it could be read: all that is known of one that vanished.
+    pub(crate) fn rate(&self, node: &Node) -> CpuTime {
+        self.entry(node).map_or(CpuTime::ZERO, |entry| entry.rate)
+    }
+
+    /// Memory charged to a cgroup, with all below it, as of the last time it was looked at.
+    pub(crate) fn memory(&self, node: &Node) -> Option<Bytes> {
+        self.entry(node)?.memory
+    }
+
+    /// One of the files that couldn't be read in the last tick, and why.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    fn measured(&self) -> impl Iterator<Item = usize> {
+        self.tree
+            .iter()
+            .filter(|node| node.is_measured && !node.vanished)
+            .map(|node| node.id.index())
+    }
+
+    fn entry(&self, node: &Node) -> Option<&Evidence> {
+        self.evidence
+            .get(node.id.index())?
+            .as_ref()
+            .filter(|entry| entry.id == node.id)
+    }
+
+    /// Reads the given cgroups and returns those that are gone.
+    fn read_all(&mut self, indices: &[usize], possible: CpuTime) -> Vec<usize> {
+        if self.evidence.len() < self.tree.len() {
+            self.evidence.resize_with(self.tree.len(), || None);
+        }
+        let mut gone = Vec::new();
+        for &index in indices {
+            let Some(node) = self.tree.node(index) else {
+                continue;
+            };
+            let (id, fresh, is_root, is_border) =
+                (node.id, node.fresh, node.parent.is_none(), node.is_border);
+            let Some(slot) = self.evidence.get_mut(index) else {
+                continue;
+            };
+            if slot.as_ref().is_none_or(|entry| entry.id != id) {
+                if slot.take().is_some_and(|entry| entry.file.is_kept()) {
+                    self.kept = self.kept.saturating_sub(1);
+                }
+                let (name, key) = cpu_file(self.hierarchy.version);
+                let file = CounterFile::new(node.directory.join(name), key);
+                // A cgroup that is new since the last tick began at zero; one that was there before did not.
+                let last = fresh.then_some(CpuTime::ZERO);
+                *slot = Some(Evidence {
+                    id,
+                    file,
+                    last,
+                    delta: None,
+                    rate: CpuTime::ZERO,
+                    memory: None,
+                });
+            }
+            let Some(entry) = slot else { continue };
+            let was_kept = entry.file.is_kept();
+            let keep = self.keep_open && self.kept < self.budget;
+            let reading = if is_root && self.hierarchy.version == Version::V2 {
+                root_cpu_time(entry.file.path())
+            } else {
+                entry
+                    .file
+                    .read(keep)
+                    .map(|value| cpu_time(self.hierarchy.version, value))
+            };
+            if entry.file.is_kept() && !was_kept {
+                self.kept = self.kept.saturating_add(1);
+            }
+            match reading {
+                Ok(total) => entry.advance(total, fresh, possible),
+                Err(ReadError::Gone) if is_root => entry.delta = None,
+                Err(ReadError::Gone) => {
+                    entry.delta = None;
+                    gone.push(index);
+                    continue;
+                }
+                Err(ReadError::Unreadable(error)) => {
+                    entry.delta = None;
+                    self.failed = Some(format!("{}: {error}", entry.file.path().display()));
+                }
+            }
+            let is_due = (self.tick.wrapping_add(index as u64)).is_multiple_of(MEMORY_TICKS);
+            if is_border
+                && (entry.memory.is_none() || is_due)
+                && let Some(memory) = &self.memory
+            {
+                let group = memory.mount.join(self.tree.relative_path(node));
+                entry.memory = read_memory(&group, memory.version);
+            }
+        }
+        gone
+    }
+}
+
+impl Evidence {
+    fn advance(&mut self, total: CpuTime, fresh: bool, possible: CpuTime) {
+        let delta = match self.last {
+            Some(last) => total.saturating_sub(last),
+            None => CpuTime::ZERO,
+        };
+        // A group that seems new but used more than the machine could give was renamed, not made.
+        let believable = !fresh || self.last != Some(CpuTime::ZERO) || delta <= possible;
+        self.delta = Some(if believable { delta } else { CpuTime::ZERO });
+        self.rate = self.delta.unwrap_or_default();
+        self.last = Some(self.last.map_or(total, |last| last.max(total)));
+    }
+}
+
+/// The file of a cgroup that counts CPU time, and the word before the number.
+fn cpu_file(version: Version) -> (&'static str, &'static str) {
+    match version {
+        Version::V1 => ("cpuacct.usage", ""),
+        Version::V2 => ("cpu.stat", "usage_usec"),
+    }
+}
+
+/// cpuacct.usage is in nanoseconds, cpu.stat in microseconds.
+fn cpu_time(version: Version, value: u64) -> CpuTime {
+    match version {
+        Version::V1 => CpuTime::from_nanos(value),
+        Version::V2 => CpuTime::from_micros(value),
+    }
+}
+
+/// CPU time of the v2 root: user and system time. Its `usage_usec` isn't used, since it holds time stolen by the
+/// hypervisor on some kernels.
+fn root_cpu_time(path: &Path) -> Result<CpuTime, ReadError> {
+    let text = fs::read(path)?;
+    let text = String::from_utf8_lossy(&text);
+    let value = |key: &str| {
+        text.lines().find_map(|line| {
+            line.strip_prefix(key)?
+                .strip_prefix(' ')?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+    };
+    match (value("user_usec"), value("system_usec")) {
+        (Some(user), Some(system)) => Ok(CpuTime::from_micros(user.saturating_add(system))),
+        _ => {
+            let message = "no user_usec and system_usec";
+            Err(ReadError::Unreadable(io::Error::new(
+                io::ErrorKind::InvalidData,
+                message,
+            )))
+        }
+    }
+}
+
+fn read_memory(group: &Path, version: Version) -> Option<Bytes> {
+    let name = match version {
+        Version::V1 => "memory.usage_in_bytes",
+        Version::V2 => "memory.current",
+    };
+    CounterFile::new(PathBuf::from(group).join(name), "")
+        .read(false)
+        .ok()
+        .map(Bytes)
+}
+
+/// What `cpus` CPUs can give in `elapsed`, with a quarter on top for readings that aren't simultaneous.
+pub(crate) fn possible_cpu_time(elapsed: Duration, cpus: u64) -> CpuTime {
+    let nanos = u64::try_from(elapsed.as_nanos())
+        .unwrap_or(u64::MAX)
+        .saturating_mul(cpus);
+    CpuTime::from_nanos(nanos.saturating_add(nanos / 4).saturating_add(100_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workloads::owner::OwnerKind;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        owners: OwnerTable,
+        reader: CgroupReader,
+    }
+
+    impl Fixture {
+        fn new(version: Version) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let hierarchy = Hierarchy {
+                version,
+                mount: dir.path().to_owned(),
+                root: "/".to_owned(),
+                controllers: Vec::new(),
+            };
+            let reader = CgroupReader::new(hierarchy.clone(), Some(hierarchy), 100, 1000);
+            let fixture = Self {
+                dir,
+                owners: OwnerTable::new(100),
+                reader,
+            };
+            fixture.set("", 0);
+            fixture
+        }
+
+        fn set(&self, group: &str, micros: u64) {
+            let directory = self.dir.path().join(group);
+            fs::create_dir_all(&directory).unwrap();
+            match self.reader.hierarchy().version {
+                Version::V1 => fs::write(directory.join("cpuacct.usage"), format!("{}\n", micros * 1000)),
+                Version::V2 => fs::write(
+                    directory.join("cpu.stat"),
+                    format!("usage_usec {micros}\nuser_usec {micros}\nsystem_usec 0\n"),
+                ),
+            }
+            .unwrap();
+        }
+
+        fn tick(&mut self) {
+            self.reader
+                .tick(&mut self.owners, CpuTime::from_micros(10_000_000))
+                .unwrap();
+        }
+
+        fn delta(&self, group: &str) -> Option<CpuTime> {
+            let node = self.reader.tree().find(group)?;
+            self.reader.delta(node)
+        }
+    }
+
+    #[test]
+    fn deltas_of_both_versions() {
+        for version in [Version::V1, Version::V2] {
+            let mut fixture = Fixture::new(version);
+            fixture.set("a.service", 500);
+            fixture.tick();
+            assert_eq!(
+                fixture.delta("a.service"),
+                Some(CpuTime::ZERO),
+                "what was used before isn't ours"
+            );
+            fixture.set("a.service", 700);
+            fixture.set("b.service", 40);
+            fixture.set("", 900);
+            fixture.tick();
+            assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(200)));
+            assert_eq!(
+                fixture.delta("b.service"),
+                Some(CpuTime::from_micros(40)),
+                "a new group began at 0"
+            );
+            assert_eq!(fixture.delta(""), Some(CpuTime::from_micros(900)));
+        }
+    }
+
+    #[test]
+    fn a_counter_that_falls_gives_nothing_until_it_passes_its_old_value() {
+        let mut fixture = Fixture::new(Version::V1);
+        fixture.set("a.service", 500);
+        fixture.tick();
+        fixture.set("a.service", 100);
+        fixture.tick();
+        assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO));
+        fixture.set("a.service", 600);
+        fixture.tick();
+        assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(100)));
+    }
+
+    #[test]
+    fn a_group_that_used_more_than_possible_was_renamed() {
+        let mut fixture = Fixture::new(Version::V1);
+        fixture.tick();
+        fixture.set("a.service", 60_000_000);
+        fixture.tick();
+        assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO));
+        fixture.set("a.service", 60_000_050);
+        fixture.tick();
+        assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(50)));
+    }
+
+    #[test]
+    fn garbage_is_told_and_costs_one_tick_only() {
+        let mut fixture = Fixture::new(Version::V2);
+        fixture.set("a.service", 500);
+        fixture.tick();
+        fs::write(fixture.dir.path().join("a.service/cpu.stat"), b"\xff\xff").unwrap();
+        fixture.tick();
+        assert_eq!(fixture.delta("a.service"), None);
+        assert!(
+            fixture
+                .reader
+                .failure()
+                .is_some_and(|text| text.contains("a.service/cpu.stat"))
+        );
+        fixture.set("a.service", 800);
+        fixture.tick();
+        assert_eq!(
+            fixture.delta("a.service"),
+            Some(CpuTime::from_micros(300)),
+            "the missed tick isn't lost"
+        );
+        assert_eq!(fixture.reader.failure(), None);
+    }
+
+    #[test]
+    fn a_removed_group_is_marked_and_its_last_rate_kept() {
+        let mut fixture = Fixture::new(Version::V1);
+        fixture.set("a.service", 500);
+        fixture.tick();
+        fixture.set("a.service", 900);
+        fixture.tick();
+        fs::remove_dir_all(fixture.dir.path().join("a.service")).unwrap();
+        fixture.tick();
+        let node = fixture.reader.tree().iter().find(|node| node.is_border).unwrap();
+        assert!(node.vanished);
+        assert_eq!(fixture.reader.rate(node), CpuTime::from_micros(400));
+        assert_eq!(fixture.owners.kind(node.owner), OwnerKind::Unit);
+        assert!(!fixture.owners.is_live(node.owner));
+    }
+
+    #[test]
+    fn memory_is_read_for_owners() {
+        let mut fixture = Fixture::new(Version::V2);
+        fixture.set("a.service", 1);
+        fs::write(fixture.dir.path().join("a.service/memory.current"), "4096\n").unwrap();
+        fixture.tick();
+        let node = fixture.reader.tree().find("a.service").unwrap();
+        assert_eq!(fixture.reader.memory(node), Some(Bytes(4096)));
+    }
+}

@@ -1,0 +1,345 @@
+//! Which cgroup hierarchies this machine has, found from its mounts: v2, v1 or both side by side.
+//!
+//! Sources: proc(5) for `/proc/PID/mountinfo` and `/proc/PID/cgroup`; the kernel's `admin-guide/cgroup-v1` and
+//! `admin-guide/cgroup-v2`.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// The generation of a hierarchy's interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// One hierarchy for each controller (or set of controllers).
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hierarchy {
+    /// v1 or v2.
+    pub version: Version,
+    /// Where its root is mounted, as this process reaches it.
+    pub mount: PathBuf,
+    /// The cgroup that the mount shows as its root: `/`, unless only a part of the tree is mounted.
+    pub root: String,
+    /// The v1 controllers on it; empty on v2.
+    pub controllers: Vec<String>,
+}
+
+impl Hierarchy {
+    /// Whether a line `N:controllers:path` of /proc/PID/cgroup speaks of this hierarchy.
+    pub(crate) fn matches(&self, id: &str, controllers: &str) -> bool {
+        match self.version {
+            Version::V2 => id == "0" && controllers.is_empty(),
+            Version::V1 => controllers
+                .split(',')
+                .any(|name| self.controllers.iter().any(|own| own == name)),
+        }
+    }
+
+    /// The path below the mount for a cgroup path as /proc/PID/cgroup prints it. Where the mount shows only a
+    /// part of the tree, its root is taken off; the `/..` of paths outside the reader's cgroup namespace
+    /// (cgroup_namespaces(7)) are taken off too.
+    pub(crate) fn relative<'a>(&self, path: &'a str) -> &'a str {
+        let inside = match path.strip_prefix(self.root.trim_end_matches('/')) {
+            Some(rest) if self.root != "/" && (rest.is_empty() || rest.starts_with('/')) => rest,
+            _ => path,
+        };
+        let mut rest = inside.trim_start_matches('/');
+        while let Some(up) = rest.strip_prefix("..") {
+            if !up.is_empty() && !up.starts_with('/') {
+                break;
+            }
+            rest = up.trim_start_matches('/');
+        }
+        rest
+    }
+}
+
+/// The hierarchies in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// Where CPU time is accounted: v1 `cpuacct` where it is mounted, else v2.
+    pub cpu: Option<Hierarchy>,
+    /// The v2 tree beside a v1 `cpuacct`, which has groups of its own (hybrid systemd).
+    pub second_cpu: Option<Hierarchy>,
+    /// Where resident memory is accounted: v1 `memory`, else v2 if its memory controller is on.
+    pub memory: Option<Hierarchy>,
+}
+
+/// The layout in one word for people: `v1`, `v2`, `hybrid` or `none`.
+impl fmt::Display for Layout {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match (&self.cpu, &self.second_cpu) {
+            (None, _) => "none",
+            (Some(_), Some(_)) => "hybrid",
+            (Some(cpu), None) if cpu.version == Version::V2 => "v2",
+            (Some(_), None) => "v1",
+        })
+    }
+}
+
+/// Finds the hierarchies from `procfs`/self/mountinfo. A mount point below `/sys` is looked for below `sysfs`
+/// when that is another place (a host's /sys in a container, a fixture tree). Where mountinfo is missing, the
+/// usual places below `sysfs` are probed.
+pub fn discover(procfs: &Path, sysfs: &Path) -> Layout {
+    let text = fs::read(procfs.join("self/mountinfo")).unwrap_or_default();
+    let mut found = parse_mountinfo(&String::from_utf8_lossy(&text), sysfs);
+    found.retain(|hierarchy| hierarchy.mount.is_dir());
+    if found.is_empty() {
+        found = probe(sysfs);
+    }
+    choose(&found)
+}
+
+/// Reads the cgroup mounts from the text of a mountinfo file.
+fn parse_mountinfo(text: &str, sysfs: &Path) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for line in text.lines() {
+        let Some((mount_part, fs_part)) = line.split_once(" - ") else {
+            continue;
+        };
+        let mount_fields: Vec<&str> = mount_part.split(' ').collect();
+        let fs_fields: Vec<&str> = fs_part.split(' ').collect();
+        let (Some(root), Some(point), Some(kind)) =
+            (mount_fields.get(3), mount_fields.get(4), fs_fields.first())
+        else {
+            continue;
+        };
+        let version = match *kind {
+            "cgroup" => Version::V1,
+            "cgroup2" => Version::V2,
+            _ => continue,
+        };
+        let controllers = match version {
+            Version::V2 => Vec::new(),
+            Version::V1 => fs_fields
+                .get(2)
+                .map(|options| {
+                    options
+                        .split(',')
+                        .filter(|option| *option != "rw" && *option != "ro")
+                })
+                .map(|options| options.map(str::to_owned).collect())
+                .unwrap_or_default(),
+        };
+        found.push(Hierarchy {
+            version,
+            mount: below(sysfs, &unescape(point)),
+            root: unescape(root),
+            controllers,
+        });
+    }
+    // The mounts that lie below the given sysfs come first: in a container, the host's tree and not its own.
+    found.sort_by_key(|hierarchy| !hierarchy.mount.starts_with(sysfs));
+    found
+}
+
+/// Turns the octal escapes of mountinfo (`\040` for a space) back into characters.
+fn unescape(field: &str) -> String {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escape = (first == b'\\').then(|| tail.get(..3)).flatten();
+        let code = escape.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Moves a mount point from /sys to `sysfs`, where it isn't there already.
+fn below(sysfs: &Path, point: &str) -> PathBuf {
+    let path = Path::new(point);
+    if path.starts_with(sysfs) {
+        return path.to_owned();
+    }
+    match path.strip_prefix("/sys") {
+        Ok(rest) => sysfs.join(rest),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// Looks for hierarchies in the usual places, for trees that come without mounts.
+fn probe(sysfs: &Path) -> Vec<Hierarchy> {
+    let base = sysfs.join("fs/cgroup");
+    let mut found = Vec::new();
+    let mut add = |version, mount: PathBuf, controllers: &[&str]| {
+        let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
+        found.push(Hierarchy {
+            version,
+            mount,
+            root: "/".to_owned(),
+            controllers,
+        });
+    };
+    for (directory, controllers) in [
+        ("cpu,cpuacct", &["cpu", "cpuacct"][..]),
+        ("cpuacct", &["cpuacct"]),
+        ("memory", &["memory"]),
+    ] {
+        if base.join(directory).is_dir() {
+            add(Version::V1, base.join(directory), controllers);
+        }
+    }
+    for mount in [base.clone(), base.join("unified")] {
+        if mount.join("cgroup.controllers").is_file() {
+            add(Version::V2, mount, &[]);
+        }
+    }
+    found
+}
+
+/// Picks the hierarchies to use among those that are mounted.
+fn choose(found: &[Hierarchy]) -> Layout {
+    let v1 = |controller: &str| {
+        let has = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == controller);
+        found
+            .iter()
+            .filter(|hierarchy| hierarchy.version == Version::V1)
+            .find(has)
+            .cloned()
+    };
+    let v2 = found
+        .iter()
+        .find(|hierarchy| hierarchy.version == Version::V2)
+        .cloned();
+    // A v2 root lists `memory` only where that controller isn't bound to a v1 hierarchy.
+    let v2_memory = v2.clone().filter(|hierarchy| {
+        fs::read_to_string(hierarchy.mount.join("cgroup.controllers"))
+            .is_ok_and(|text| text.split_whitespace().any(|name| name == "memory"))
+    });
+    let memory = v1("memory").or(v2_memory);
+    match v1("cpuacct") {
+        Some(cpu) => Layout {
+            cpu: Some(cpu),
+            second_cpu: v2,
+            memory,
+        },
+        None => Layout {
+            cpu: v2,
+            second_cpu: None,
+            memory,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate
+";
+
+    #[test]
+    fn a_hybrid_layout_accounts_cpu_on_v1_and_keeps_v2_beside_it() {
+        let layout = choose(&parse_mountinfo(HYBRID, Path::new("/sys")));
+        assert_eq!(layout.to_string(), "hybrid");
+        assert_eq!(
+            layout.cpu.map(|h| h.mount),
+            Some("/sys/fs/cgroup/cpu,cpuacct".into())
+        );
+        assert_eq!(
+            layout.second_cpu.map(|h| h.mount),
+            Some("/sys/fs/cgroup/unified".into())
+        );
+        assert_eq!(
+            layout.memory.map(|h| h.mount),
+            Some("/sys/fs/cgroup/memory".into())
+        );
+    }
+
+    #[test]
+    fn a_pure_v2_layout() {
+        let text = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let layout = choose(&parse_mountinfo(text, Path::new("/sys")));
+        assert_eq!(layout.to_string(), "v2");
+        assert_eq!(layout.second_cpu, None);
+    }
+
+    #[test]
+    fn the_host_tree_wins_over_the_containers_own() {
+        let text = "\
+50 40 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup ro
+60 40 0:26 /../../.. /host/sys/fs/cgroup ro - cgroup2 cgroup2 ro
+";
+        let layout = choose(&parse_mountinfo(text, Path::new("/host/sys")));
+        assert_eq!(layout.cpu.map(|h| h.mount), Some("/host/sys/fs/cgroup".into()));
+    }
+
+    #[test]
+    fn a_fixture_tree_moves_the_mount_points() {
+        let found = parse_mountinfo(HYBRID, Path::new("/tmp/fixture"));
+        assert!(
+            found
+                .iter()
+                .all(|h| h.mount.starts_with("/tmp/fixture/fs/cgroup"))
+        );
+    }
+
+    #[test]
+    fn without_mounts_the_usual_places_are_probed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("fs/cgroup")).unwrap();
+        assert_eq!(discover(Path::new("/nonexistent"), dir.path()), Layout::default());
+        fs::write(dir.path().join("fs/cgroup/cgroup.controllers"), "cpu memory\n").unwrap();
+        let layout = discover(Path::new("/nonexistent"), dir.path());
+        assert_eq!(layout.to_string(), "v2");
+        assert!(layout.memory.is_some());
+    }
+
+    #[test]
+    fn paths_are_taken_relative_to_the_mount() {
+        let mut hierarchy = Hierarchy {
+            version: Version::V1,
+            mount: "/sys/fs/cgroup/cpuacct".into(),
+            root: "/".to_owned(),
+            controllers: vec!["cpuacct".to_owned()],
+        };
+        assert_eq!(hierarchy.relative("/a/b"), "a/b");
+        assert_eq!(hierarchy.relative("/"), "");
+        assert_eq!(hierarchy.relative("/../../a"), "a");
+        assert_eq!(hierarchy.relative("/..data/a"), "..data/a");
+        hierarchy.root = "/docker/abc".to_owned();
+        assert_eq!(hierarchy.relative("/docker/abc/x"), "x");
+        assert_eq!(hierarchy.relative("/docker/abcd/x"), "docker/abcd/x");
+        assert!(hierarchy.matches("2", "cpu,cpuacct"));
+        assert!(!hierarchy.matches("0", ""));
+    }
+
+    #[test]
+    fn octal_escapes_are_decoded() {
+        assert_eq!(unescape("/a\\040b"), "/a b");
+        assert_eq!(unescape("/a\\0"), "/a\\0");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC*", point in "[-/a \\\\0-9.\n]*") {
+            let line = format!("1 2 0:1 {point} {point} rw - cgroup2 c rw\n{text}");
+            for hierarchy in parse_mountinfo(&line, Path::new("/sys")) {
+                let _ = hierarchy.relative(&text);
+            }
+        }
+    }
+}

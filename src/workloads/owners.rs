@@ -1,0 +1,226 @@
+//! Gives every owner a dense number for as long as it is known, and bounds how many are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::workloads::owner::{Owner, OwnerKind};
+
+/// A dense number for an owner; reused after [`OwnerTable::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerId(u32);
+
+impl OwnerId {
+    /// [`Owner::System`].
+    pub const SYSTEM: Self = Self(0);
+
+    /// The number, for dense arrays.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Where owners of one family go that came after the cap: one account without series of its own.
+    pub const fn overflow(kind: OwnerKind) -> Self {
+        match kind {
+            OwnerKind::System => Self(0),
+            OwnerKind::Container => Self(1),
+            OwnerKind::Unit => Self(2),
+            OwnerKind::Job => Self(3),
+            OwnerKind::Vm => Self(4),
+        }
+    }
+
+    /// Whether this is an account that owners share: `system`, or one beyond the cap.
+    pub const fn is_shared(self) -> bool {
+        self.0 < SHARED
+    }
+}
+
+/// Ids below this one are [`OwnerId::SYSTEM`] and the overflow accounts.
+const SHARED: u32 = 5;
+
+/// The kinds of the shared accounts, by id.
+const SHARED_KINDS: [OwnerKind; SHARED as usize] = [
+    OwnerKind::System,
+    OwnerKind::Container,
+    OwnerKind::Unit,
+    OwnerKind::Job,
+    OwnerKind::Vm,
+];
+
+/// All owners that are known, live or retained.
+#[derive(Debug)]
+pub struct OwnerTable {
+    slots: Vec<Option<Entry>>,
+    free: Vec<OwnerId>,
+    ids: HashMap<Arc<Owner>, OwnerId>,
+    cap: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owner: Arc<Owner>,
+    /// How many cgroups are this owner now.
+    cgroups: u32,
+}
+
+impl OwnerTable {
+    /// An empty table that takes up to `cap` owners.
+    pub fn new(cap: usize) -> Self {
+        let slots = SHARED_KINDS.iter().map(|_| None).collect();
+        Self {
+            slots,
+            free: Vec::new(),
+            ids: HashMap::new(),
+            cap,
+        }
+    }
+
+    /// Counts one more cgroup of `owner` and gives its number. Beyond the cap that is the overflow account of
+    /// its family.
+    pub fn acquire(&mut self, owner: Owner) -> OwnerId {
+        if owner == Owner::System {
+            return OwnerId::SYSTEM;
+        }
+        if let Some(&id) = self.ids.get(&owner) {
+            if let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) {
+                entry.cgroups = entry.cgroups.saturating_add(1);
+            }
+            return id;
+        }
+        if self.ids.len() >= self.cap {
+            return OwnerId::overflow(owner.kind());
+        }
+        let owner = Arc::new(owner);
+        let entry = Some(Entry {
+            owner: Arc::clone(&owner),
+            cgroups: 1,
+        });
+        let id = match self.free.pop() {
+            Some(id) => {
+                if let Some(slot) = self.slots.get_mut(id.index()) {
+                    *slot = entry;
+                }
+                id
+            }
+            None => {
+                let Ok(next) = u32::try_from(self.slots.len()) else {
+                    return OwnerId::overflow(owner.kind());
+                };
+                self.slots.push(entry);
+                OwnerId(next)
+            }
+        };
+        self.ids.insert(owner, id);
+        id
+    }
+
+    /// Counts one cgroup less. The owner stays known until [`Self::release`].
+    pub fn leave(&mut self, id: OwnerId) {
+        if let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) {
+            entry.cgroups = entry.cgroups.saturating_sub(1);
+        }
+    }
+
+    /// Whether the owner has a cgroup now.
+    pub fn is_live(&self, id: OwnerId) -> bool {
+        self.slots
+            .get(id.index())
+            .and_then(Option::as_ref)
+            .is_some_and(|entry| entry.cgroups > 0)
+    }
+
+    /// Forgets an owner that has no cgroup left; its number may name another one afterwards.
+    pub fn release(&mut self, id: OwnerId) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        if slot.as_ref().is_some_and(|entry| entry.cgroups == 0)
+            && let Some(entry) = slot.take()
+        {
+            self.ids.remove(&entry.owner);
+            self.free.push(id);
+        }
+    }
+
+    /// The owner behind a number; none for the shared accounts.
+    pub fn get(&self, id: OwnerId) -> Option<&Arc<Owner>> {
+        self.slots
+            .get(id.index())
+            .and_then(Option::as_ref)
+            .map(|entry| &entry.owner)
+    }
+
+    /// The family of the owner behind a number.
+    pub fn kind(&self, id: OwnerId) -> OwnerKind {
+        SHARED_KINDS
+            .get(id.index())
+            .copied()
+            .or_else(|| self.get(id).map(|owner| owner.kind()))
+            .unwrap_or(OwnerKind::System)
+    }
+
+    /// One more than the largest number given out: the length of an array by [`OwnerId::index`].
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no owner is known.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether there is room for owners that were sent to an overflow account.
+    pub fn has_room(&self) -> bool {
+        self.ids.len() < self.cap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(name: &str) -> Owner {
+        Owner::Unit { unit: name.into() }
+    }
+
+    #[test]
+    fn the_same_owner_keeps_its_number_until_it_is_released() {
+        let mut table = OwnerTable::new(10);
+        let first = table.acquire(unit("a.service"));
+        assert_eq!(table.acquire(unit("a.service")), first);
+        table.leave(first);
+        assert!(table.is_live(first));
+        table.release(first);
+        assert!(
+            table.get(first).is_some(),
+            "an owner with a cgroup is not forgotten"
+        );
+        table.leave(first);
+        assert!(!table.is_live(first));
+        assert_eq!(
+            table.acquire(unit("a.service")),
+            first,
+            "it came back before it was released"
+        );
+        table.leave(first);
+        table.release(first);
+        assert_eq!(table.get(first), None);
+        assert_eq!(
+            table.acquire(unit("b.service")),
+            first,
+            "the number is used again"
+        );
+    }
+
+    #[test]
+    fn beyond_the_cap_owners_share_an_account_of_their_family() {
+        let mut table = OwnerTable::new(1);
+        assert!(!table.acquire(unit("a.service")).is_shared());
+        let over = table.acquire(unit("b.service"));
+        assert_eq!(over, OwnerId::overflow(OwnerKind::Unit));
+        assert!(over.is_shared());
+        assert_eq!(table.kind(over), OwnerKind::Unit);
+        assert_eq!(table.acquire(Owner::System), OwnerId::SYSTEM);
+        assert!(!table.has_room());
+    }
+}

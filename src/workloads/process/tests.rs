@@ -1,0 +1,152 @@
+use super::*;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn table(root: &Path) -> ProcessTable<String> {
+    ProcessTable::new(root, 100_000)
+}
+
+fn tick(table: &mut ProcessTable<String>) -> ProcessChanges {
+    table
+        .tick(|_| true, |_| false, |sighting| Some(sighting.cgroups.to_owned()))
+        .unwrap()
+}
+
+fn write_stat(root: &Path, pid: u32, comm: &str, flags: u64, ticks: u64, start: u64) {
+    let dir = root.join(pid.to_string());
+    fs::create_dir_all(&dir).unwrap();
+    let line =
+        format!("{pid} ({comm}) S 1 {pid} {pid} 0 -1 {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 0 0\n");
+    fs::write(dir.join("stat"), line).unwrap();
+    fs::write(dir.join("cgroup"), "0::/a.service\n").unwrap();
+}
+
+fn find(table: &ProcessTable<String>, pid: u32) -> Option<&Process<String>> {
+    table.iter().find(|process| process.pid == pid)
+}
+
+#[test]
+fn a_fixture_tree_is_read_by_stat() {
+    let dir = tempfile::tempdir().unwrap();
+    write_stat(dir.path(), 10, "old", 0, 500, 7);
+    write_stat(dir.path(), 2, "kthreadd", PF_KTHREAD_FOR_TEST, 9, 1);
+    fs::create_dir(dir.path().join("notapid")).unwrap();
+    let mut table = table(dir.path());
+    assert_eq!(table.source(), ClockSource::Stat);
+    tick(&mut table);
+    assert_eq!(table.iter().count(), 1, "kernel threads aren't processes");
+    assert_eq!(
+        find(&table, 10).unwrap().delta,
+        CpuTime::ZERO,
+        "time before the start isn't ours"
+    );
+    write_stat(dir.path(), 10, "old", 0, 600, 7);
+    write_stat(dir.path(), 11, "new", 0, 50, 9);
+    tick(&mut table);
+    let hundred_ticks = from_ticks(100, procfs::ticks_per_second());
+    assert_eq!(find(&table, 10).unwrap().delta, hundred_ticks);
+    assert_eq!(
+        find(&table, 11).unwrap().delta,
+        from_ticks(50, procfs::ticks_per_second())
+    );
+    fs::remove_dir_all(dir.path().join("10")).unwrap();
+    assert_eq!(tick(&mut table).ended, [(10, 7)]);
+}
+
+const PF_KTHREAD_FOR_TEST: u64 = 0x0020_0000;
+
+#[test]
+fn a_reused_pid_never_inherits() {
+    let dir = tempfile::tempdir().unwrap();
+    write_stat(dir.path(), 10, "first", 0, 500, 7);
+    let mut table = table(dir.path());
+    tick(&mut table);
+    // A fixture keeps the inode of the directory, so only the falling clock gives it away; a directory made
+    // anew has another inode, as in procfs.
+    fs::remove_dir_all(dir.path().join("10")).unwrap();
+    fs::create_dir(dir.path().join("placeholder")).unwrap();
+    write_stat(dir.path(), 10, "second", 0, 900, 8);
+    let changes = tick(&mut table);
+    let process = find(&table, 10).unwrap();
+    assert_eq!((&*process.comm, process.start_time), ("second", 8));
+    assert_eq!(process.delta, from_ticks(900, procfs::ticks_per_second()));
+    assert_eq!(changes.ended, [(10, 7)]);
+}
+
+#[test]
+fn unreadable_processes_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    for (pid, text) in [(20, ""), (21, "21 (x"), (22, "\u{0}\u{1}")] {
+        fs::create_dir_all(dir.path().join(pid.to_string())).unwrap();
+        fs::write(dir.path().join(pid.to_string()).join("stat"), text).unwrap();
+    }
+    fs::create_dir_all(dir.path().join("99999999999")).unwrap();
+    let mut table = table(dir.path());
+    tick(&mut table);
+    assert_eq!(table.iter().count(), 0);
+}
+
+#[test]
+fn the_number_of_processes_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    for pid in 1..=30 {
+        write_stat(dir.path(), pid, "x", 0, 1, 1);
+    }
+    let mut table: ProcessTable<String> = ProcessTable::new(dir.path(), 10);
+    assert_eq!(tick(&mut table).dropped, 20);
+    assert_eq!(table.iter().count(), 10);
+}
+
+#[test]
+fn checks_get_rarer_with_age() {
+    let mut tick = 10;
+    let mut gaps = Vec::new();
+    for _ in 0..7 {
+        let next = next_check(10, tick);
+        gaps.push(next - tick);
+        tick = next;
+    }
+    assert_eq!(
+        gaps,
+        [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS, SETTLED_RECHECK_TICKS]
+    );
+}
+
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn real_processes_are_read_by_their_cpu_clock() {
+    let mut table = table(Path::new("/proc"));
+    assert_eq!(table.source(), ClockSource::CpuClock);
+    tick(&mut table);
+    let own = std::process::id();
+    assert!(find(&table, own).is_some());
+    let busy = KillOnDrop(
+        Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap(),
+    );
+    let pid = busy.0.id();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut used = CpuTime::ZERO;
+    while used < CpuTime::from_nanos(50_000_000) {
+        assert!(Instant::now() < deadline, "a busy process showed {used:?}");
+        thread::yield_now();
+        tick(&mut table);
+        used += find(&table, pid).map_or(CpuTime::ZERO, |process| process.delta);
+    }
+    drop(busy);
+    let changes = tick(&mut table);
+    assert!(changes.ended.iter().any(|(ended, _)| *ended == pid));
+    assert!(find(&table, pid).is_none());
+}

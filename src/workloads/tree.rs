@@ -1,0 +1,580 @@
+//! The shape of one cgroup hierarchy, kept up to date without walking it every tick.
+//!
+//! A directory of cgroupfs shows in its link count how many children it has, so one `stat` tells whether a
+//! listing is due. Below a container, job or VM nothing is looked at: the kernel's accounting is hierarchical,
+//! so the owner's own file holds the CPU time of all that is nested in it.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::workloads::owner::{Owner, classify};
+use crate::workloads::owners::{OwnerId, OwnerTable};
+
+/// Deeper trees than this aren't followed; the kernel's own limit is far above what any runtime makes.
+const MAX_DEPTH: usize = 32;
+
+/// Names a cgroup for as long as it exists; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct NodeId {
+    index: usize,
+    birth: u64,
+}
+
+impl NodeId {
+    /// The place of the node in its tree, for arrays that live for one tick.
+    pub(crate) const fn index(self) -> usize {
+        self.index
+    }
+
+    /// Counts the nodes of a tree in the order in which they were found; never reused.
+    pub(crate) const fn birth(self) -> u64 {
+        self.birth
+    }
+}
+
+/// One cgroup that is looked at.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) directory: PathBuf,
+    pub(crate) parent: Option<usize>,
+    /// Who gets what can't be charged to a child.
+    pub(crate) owner: OwnerId,
+    /// Whether the owner is another one than the parent's; such a node counts as one of the owner's cgroups.
+    pub(crate) is_border: bool,
+    /// Whether its CPU time is evidence: it is the root, a border, or has one below it.
+    pub(crate) is_measured: bool,
+    /// Whether it was removed since the last tick.
+    pub(crate) vanished: bool,
+    /// Whether it was made since the last tick (not so for what was there at the start).
+    pub(crate) fresh: bool,
+    children: HashMap<OsString, usize>,
+    kind: Owner,
+    depth: usize,
+    dirty: bool,
+    /// The file system's link counts say nothing (btrfs, overlayfs), so the directory is listed every tick.
+    list_always: bool,
+}
+
+impl Node {
+    fn is_open(&self) -> bool {
+        !self.kind.is_terminal() && !self.vanished && self.depth < MAX_DEPTH
+    }
+}
+
+/// The part of a hierarchy that matters.
+#[derive(Debug)]
+pub(crate) struct CgroupTree {
+    mount: PathBuf,
+    prefix: String,
+    nodes: Vec<Option<Node>>,
+    free: Vec<usize>,
+    /// Parents before children.
+    order: Vec<usize>,
+    births: u64,
+    cap: usize,
+    /// Whether the last look left cgroups out because of the cap.
+    capped: bool,
+    started: bool,
+    reshaped: bool,
+    overflowed: bool,
+}
+
+impl CgroupTree {
+    /// The tree below `mount`, which shows the cgroup `root`; at most `cap` cgroups are looked at.
+    pub(crate) fn new(mount: PathBuf, root: &str, cap: usize) -> Self {
+        // A root outside the reader's cgroup namespace ("/../..") is the real root.
+        let prefix = if root.starts_with("/..") {
+            ""
+        } else {
+            root.trim_end_matches('/')
+        }
+        .to_owned();
+        Self {
+            mount,
+            prefix,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            order: Vec::new(),
+            births: 0,
+            cap,
+            capped: false,
+            started: false,
+            reshaped: false,
+            overflowed: false,
+        }
+    }
+
+    /// Brings the shape up to date: finds new cgroups and marks removed ones as vanished. Those that vanished
+    /// before are dropped.
+    ///
+    /// # Errors
+    /// The root can't be listed.
+    pub(crate) fn sync(&mut self, owners: &mut OwnerTable, list_all: bool) -> io::Result<()> {
+        self.drop_vanished();
+        if self.nodes.is_empty() {
+            fs::metadata(&self.mount)?;
+            self.add(self.mount.clone(), None, Owner::System, owners);
+        }
+        if list_all {
+            self.capped = false;
+        }
+        // Nodes found on the way are appended, so that they are listed in the same go.
+        let mut queue: Vec<usize> = if self.order.is_empty() {
+            vec![0]
+        } else {
+            self.order.clone()
+        };
+        let mut next = 0;
+        while let Some(&index) = queue.get(next) {
+            next += 1;
+            match self.is_list_due(index, list_all) {
+                Ok(false) => {}
+                Ok(true) => match self.list(index, owners) {
+                    Ok(added) => queue.extend(added),
+                    Err(error) if index == 0 => return Err(error),
+                    Err(_) => self.vanish(index, owners),
+                },
+                Err(error) if index == 0 => return Err(error),
+                Err(_) => self.vanish(index, owners),
+            }
+        }
+        self.started = true;
+        if self.reshaped {
+            self.reshape();
+        }
+        if list_all && self.overflowed && owners.has_room() {
+            self.retry_overflowed(owners);
+        }
+        Ok(())
+    }
+
+    /// Lists the parents of the nodes that turned out to be gone, and returns the nodes that came in their
+    /// place.
+    pub(crate) fn replace_gone(&mut self, gone: &[usize], owners: &mut OwnerTable) -> Vec<usize> {
+        let mut parents: Vec<usize> = Vec::new();
+        for &index in gone {
+            let parent = self.node(index).and_then(|node| node.parent);
+            self.vanish(index, owners);
+            parents.extend(parent.filter(|parent| self.node(*parent).is_some_and(|node| !node.vanished)));
+        }
+        parents.sort_unstable();
+        parents.dedup();
+        let mut added = Vec::new();
+        let mut next = 0;
+        while let Some(&index) = parents.get(next) {
+            next += 1;
+            match self.list(index, owners) {
+                Ok(new) => {
+                    added.extend_from_slice(&new);
+                    parents.extend(new);
+                }
+                Err(_) if index != 0 => self.vanish(index, owners),
+                Err(_) => {}
+            }
+        }
+        if self.reshaped {
+            self.reshape();
+        }
+        added
+    }
+
+    /// The nodes, parents before children; vanished ones included until the next [`Self::sync`].
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.order.iter().filter_map(|&index| self.node(index))
+    }
+
+    /// A node by its place.
+    pub(crate) fn node(&self, index: usize) -> Option<&Node> {
+        self.nodes.get(index).and_then(Option::as_ref)
+    }
+
+    /// The node that a name stands for, unless it is gone.
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.node(id.index).filter(|node| node.id == id && !node.vanished)
+    }
+
+    /// The deepest known node on a path relative to the mount.
+    pub(crate) fn find(&self, relative: &str) -> Option<&Node> {
+        let mut index = 0;
+        for name in relative.split('/').filter(|name| !name.is_empty()) {
+            match self.node(index)?.children.get(OsStr::new(name)) {
+                Some(&child) => index = child,
+                None => break,
+            }
+        }
+        self.node(index).filter(|node| !node.vanished)
+    }
+
+    /// One more than the largest place of a node.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether cgroups were left out because there are too many.
+    pub(crate) fn is_capped(&self) -> bool {
+        self.capped
+    }
+
+    /// The path of a node below the mount, to find the same cgroup in another hierarchy.
+    pub(crate) fn relative_path<'a>(&self, node: &'a Node) -> &'a Path {
+        node.directory.strip_prefix(&self.mount).unwrap_or(Path::new(""))
+    }
+
+    /// Gives up every node, for a hierarchy that can't be read any more.
+    pub(crate) fn clear(&mut self, owners: &mut OwnerTable) {
+        for node in self
+            .nodes
+            .drain(..)
+            .flatten()
+            .filter(|node| node.is_border && !node.vanished)
+        {
+            owners.leave(node.owner);
+        }
+        self.free.clear();
+        self.order.clear();
+        self.started = false;
+    }
+
+    fn is_list_due(&self, index: usize, list_all: bool) -> io::Result<bool> {
+        let Some(node) = self.node(index).filter(|node| node.is_open()) else {
+            return Ok(false);
+        };
+        if node.dirty || node.list_always || list_all {
+            return Ok(true);
+        }
+        let links = fs::metadata(&node.directory)?.nlink();
+        Ok(usize::try_from(links).unwrap_or(usize::MAX) != node.children.len().saturating_add(2))
+    }
+
+    /// Compares a directory with the known children; returns the new ones.
+    fn list(&mut self, index: usize, owners: &mut OwnerTable) -> io::Result<Vec<usize>> {
+        let Some(node) = self.node(index).filter(|node| node.is_open()) else {
+            return Ok(Vec::new());
+        };
+        let directory = node.directory.clone();
+        let mut gone = node.children.clone();
+        let mut new = Vec::new();
+        let mut count = 0_usize;
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            count = count.saturating_add(1);
+            if gone.remove(&entry.file_name()).is_none() {
+                new.push(entry.file_name());
+            }
+        }
+        let links = usize::try_from(fs::metadata(&directory)?.nlink()).unwrap_or(usize::MAX);
+        if let Some(node) = self.nodes.get_mut(index).and_then(Option::as_mut) {
+            node.dirty = false;
+            node.list_always = links < 2;
+        }
+        for child in gone.into_values() {
+            self.vanish(child, owners);
+        }
+        let mut added = Vec::new();
+        for name in new {
+            if self.nodes.len().saturating_sub(self.free.len()) >= self.cap {
+                self.capped = true;
+                break;
+            }
+            let path = directory.join(&name);
+            let owner = classify(&self.cgroup_path(&path));
+            let child = self.add(path, Some(index), owner, owners);
+            if let Some(node) = self.nodes.get_mut(index).and_then(Option::as_mut) {
+                node.children.insert(name, child);
+            }
+            added.push(child);
+        }
+        Ok(added)
+    }
+
+    fn cgroup_path(&self, directory: &Path) -> String {
+        let relative = directory.strip_prefix(&self.mount).unwrap_or(directory);
+        format!("{}/{}", self.prefix, relative.to_string_lossy())
+    }
+
+    fn add(
+        &mut self,
+        directory: PathBuf,
+        parent: Option<usize>,
+        kind: Owner,
+        owners: &mut OwnerTable,
+    ) -> usize {
+        let above = parent.and_then(|parent| self.node(parent));
+        let depth = above.map_or(0, |node| node.depth.saturating_add(1));
+        let is_border = above.is_some_and(|node| node.kind != kind);
+        let owner = match above {
+            Some(node) if !is_border => node.owner,
+            Some(_) => owners.acquire(kind.clone()),
+            None => OwnerId::SYSTEM,
+        };
+        self.overflowed |= is_border && owner.is_shared() && kind != Owner::System;
+        let index = self.free.pop().unwrap_or(self.nodes.len());
+        self.births = self.births.saturating_add(1);
+        let node = Node {
+            id: NodeId {
+                index,
+                birth: self.births,
+            },
+            directory,
+            parent,
+            owner,
+            is_border,
+            is_measured: is_border || parent.is_none(),
+            vanished: false,
+            fresh: self.started,
+            children: HashMap::new(),
+            kind,
+            depth,
+            dirty: true,
+            list_always: false,
+        };
+        match self.nodes.get_mut(index) {
+            Some(slot) => *slot = Some(node),
+            None => self.nodes.push(Some(node)),
+        }
+        self.reshaped = true;
+        index
+    }
+
+    /// Marks a node and all below it as removed, and takes them off their owners.
+    fn vanish(&mut self, index: usize, owners: &mut OwnerTable) {
+        let mut stack = vec![index];
+        while let Some(index) = stack.pop() {
+            let Some(node) = self.nodes.get_mut(index).and_then(Option::as_mut) else {
+                continue;
+            };
+            if node.vanished {
+                continue;
+            }
+            node.vanished = true;
+            if node.is_border {
+                owners.leave(node.owner);
+            }
+            stack.extend(node.children.values().copied());
+        }
+        // Its name is free for a new cgroup at once, even before the node is dropped.
+        let parent = self.node(index).and_then(|node| node.parent);
+        if let Some(parent) = parent
+            .and_then(|parent| self.nodes.get_mut(parent))
+            .and_then(Option::as_mut)
+        {
+            parent.children.retain(|_, child| *child != index);
+        }
+    }
+
+    fn drop_vanished(&mut self) {
+        for index in 0..self.nodes.len() {
+            let Some(slot) = self.nodes.get_mut(index) else {
+                continue;
+            };
+            match slot {
+                Some(node) if node.vanished => {
+                    *slot = None;
+                    self.free.push(index);
+                    self.reshaped = true;
+                }
+                Some(node) => node.fresh = false,
+                None => {}
+            }
+        }
+        if self.reshaped {
+            self.reshape();
+        }
+    }
+
+    /// Puts parents before children and finds out which nodes are needed as evidence.
+    fn reshape(&mut self) {
+        self.reshaped = false;
+        self.order.clear();
+        let mut by_depth: Vec<(usize, usize)> = self
+            .nodes
+            .iter()
+            .flatten()
+            .map(|node| (node.depth, node.id.index))
+            .collect();
+        by_depth.sort_unstable();
+        self.order.extend(by_depth.into_iter().map(|(_, index)| index));
+        for slot in self.nodes.iter_mut().flatten() {
+            slot.is_measured = slot.is_border || slot.parent.is_none();
+        }
+        for position in (0..self.order.len()).rev() {
+            let Some(node) = self.order.get(position).and_then(|&index| self.node(index)) else {
+                continue;
+            };
+            if !node.is_measured {
+                continue;
+            }
+            if let Some(parent) = node
+                .parent
+                .and_then(|parent| self.nodes.get_mut(parent)?.as_mut())
+            {
+                parent.is_measured = true;
+            }
+        }
+    }
+
+    /// Gives owners that came when the cap was full an account of their own, now that there is room.
+    fn retry_overflowed(&mut self, owners: &mut OwnerTable) {
+        self.overflowed = false;
+        for index in self.order.clone() {
+            let parent_owner = self
+                .node(index)
+                .and_then(|node| node.parent)
+                .and_then(|parent| self.node(parent))
+                .map(|p| p.owner);
+            let Some(node) = self.nodes.get_mut(index).and_then(Option::as_mut) else {
+                continue;
+            };
+            if node.vanished || node.kind == Owner::System {
+                continue;
+            }
+            if !node.is_border {
+                node.owner = parent_owner.unwrap_or(node.owner);
+            } else if node.owner.is_shared() {
+                node.owner = owners.acquire(node.kind.clone());
+                self.overflowed |= node.owner.is_shared();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn names(tree: &CgroupTree) -> Vec<String> {
+        tree.iter()
+            .filter(|node| node.is_measured && !node.vanished)
+            .map(|node| tree.relative_path(node).to_string_lossy().into_owned())
+            .collect()
+    }
+
+    fn owner_kind_count(owners: &OwnerTable, ids: &[OwnerId]) -> usize {
+        ids.iter().filter(|id| owners.is_live(**id)).count()
+    }
+
+    #[test]
+    fn only_borders_and_what_leads_to_them_are_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [
+            "empty/deep",
+            &format!("docker/{ID}/nested/more"),
+            "system.slice/a.service/sub",
+            "x/y",
+        ] {
+            fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        let mut owners = OwnerTable::new(100);
+        let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+        tree.sync(&mut owners, false).unwrap();
+        let mut found = names(&tree);
+        found.sort();
+        let container = format!("docker/{ID}");
+        assert_eq!(
+            found,
+            ["", "docker", &container, "system.slice", "system.slice/a.service"]
+        );
+        assert!(
+            tree.iter().all(|node| !node.fresh),
+            "what was there at the start is not new"
+        );
+        assert_eq!(
+            tree.find(&format!("docker/{ID}/nested")).unwrap().directory,
+            dir.path().join(&container)
+        );
+    }
+
+    #[test]
+    fn new_and_removed_cgroups_are_found_by_the_link_count() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("system.slice")).unwrap();
+        let mut owners = OwnerTable::new(100);
+        let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+        tree.sync(&mut owners, false).unwrap();
+        assert_eq!(names(&tree), [""]);
+        fs::create_dir_all(dir.path().join("system.slice/a.service")).unwrap();
+        tree.sync(&mut owners, false).unwrap();
+        let node = tree.find("system.slice/a.service").unwrap();
+        assert!(node.fresh && node.is_border);
+        let (id, owner) = (node.id, node.owner);
+        fs::remove_dir(dir.path().join("system.slice/a.service")).unwrap();
+        tree.sync(&mut owners, false).unwrap();
+        assert!(tree.get(id).is_none());
+        assert!(
+            tree.node(id.index()).is_some_and(|node| node.vanished),
+            "it is shown for one more tick"
+        );
+        assert_eq!(owner_kind_count(&owners, &[owner]), 0);
+        tree.sync(&mut owners, false).unwrap();
+        assert!(tree.node(id.index()).is_none());
+    }
+
+    #[test]
+    fn a_cgroup_that_takes_the_place_of_another_is_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a.service")).unwrap();
+        let mut owners = OwnerTable::new(100);
+        let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+        tree.sync(&mut owners, false).unwrap();
+        let old = tree.find("a.service").unwrap().id;
+        let added = tree.replace_gone(&[old.index()], &mut owners);
+        assert_eq!(added.len(), 1);
+        let new = tree.find("a.service").unwrap();
+        assert_ne!(new.id, old);
+        assert!(new.fresh);
+        assert!(owners.is_live(new.owner));
+    }
+
+    #[test]
+    fn owners_beyond_the_cap_get_their_own_account_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.service", "b.service"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let mut owners = OwnerTable::new(1);
+        let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+        tree.sync(&mut owners, false).unwrap();
+        let own = tree
+            .iter()
+            .find(|node| node.is_border && !node.owner.is_shared())
+            .unwrap();
+        let (own_id, own_dir) = (own.owner, own.directory.clone());
+        fs::remove_dir(own_dir).unwrap();
+        tree.sync(&mut owners, true).unwrap();
+        owners.release(own_id);
+        tree.sync(&mut owners, true).unwrap();
+        assert!(
+            tree.iter()
+                .filter(|node| node.is_border)
+                .all(|node| !node.owner.is_shared())
+        );
+    }
+
+    #[test]
+    fn the_number_of_cgroups_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..50 {
+            fs::create_dir_all(dir.path().join(format!("{number}.service"))).unwrap();
+        }
+        let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 10);
+        tree.sync(&mut OwnerTable::new(100), false).unwrap();
+        assert!(tree.is_capped());
+        assert_eq!(tree.iter().count(), 10);
+    }
+
+    #[test]
+    fn a_missing_root_is_an_error() {
+        let mut tree = CgroupTree::new(PathBuf::from("/nonexistent/cgroup"), "/", 10);
+        assert!(tree.sync(&mut OwnerTable::new(10), false).is_err());
+    }
+}
