@@ -2,6 +2,16 @@
 
 use serde::Serialize;
 
+mod names;
+mod patterns;
+#[cfg(test)]
+mod tests;
+
+pub use patterns::classify;
+
+/// Hexadecimal digits of a container id in labels, as `docker ps` and `crictl ps` print it.
+const SHORT_ID_CHARS: usize = 12;
+
 /// The families of owners; each has metric families of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,7 +57,7 @@ pub enum Runtime {
     Lxc,
     /// systemd-nspawn.
     Nspawn,
-    /// The path names a container but not what runs it (kubelet's cgroupfs driver).
+    /// The path names a container but not what runs it (kubelet's cgroupfs driver, a custom cgroup parent).
     Unknown,
 }
 
@@ -150,11 +160,17 @@ impl Owner {
     pub const fn is_terminal(&self) -> bool {
         matches!(self, Self::Container { .. } | Self::Job { .. } | Self::Vm { .. })
     }
-}
 
-/// The owner that a cgroup path names: the outermost container, job or VM on it, else its pod, else its
-/// outermost unit, else [`Owner::System`]. Accepts any string and never fails.
-pub fn classify(path: &str) -> Owner {
-    let _ = path;
-    Owner::System
+    /// The container's id as the `container_id` label holds it: its first 12 characters, all of it where it
+    /// is shorter, empty where there is none (pods, and containers that only have names).
+    pub fn container_id_short(&self) -> &str {
+        let Self::Container { id, .. } = self else {
+            return "";
+        };
+        let end = id
+            .char_indices()
+            .nth(SHORT_ID_CHARS)
+            .map_or(id.len(), |(at, _)| at);
+        id.get(..end).unwrap_or_default()
+    }
 }
