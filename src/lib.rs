@@ -10,4 +10,6 @@ pub mod meters;
 
 pub mod attribution;
 
+pub mod ledger;
+
 pub mod snapshot;

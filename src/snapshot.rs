@@ -8,66 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::ledger::{Beneficiary, State};
 use crate::meters::{Component, MeterId, Quality};
 use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
-use crate::workloads::owner::{Owner, OwnerKind};
-
-/// Which part of an owner's energy it is; the `state` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Above the baseline: work was done.
-    Active,
-    /// The baseline's share, by what the owner holds (resident memory, an allocated GPU).
-    Idle,
-    /// A GPU context that does nothing.
-    Parked,
-}
-
-impl State {
-    /// The value of the `state` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Idle => "idle",
-            Self::Parked => "parked",
-        }
-    }
-}
-
-/// Who a node's energy went to, by family; the `kind` label of the node's owner counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Beneficiary {
-    /// Owners of this family, ended ones included.
-    Owner(OwnerKind),
-    /// Nobody: the hardware was on.
-    Idle,
-    /// It can't be told.
-    Unattributed,
-}
-
-impl Beneficiary {
-    /// All values, in a fixed order.
-    pub const ALL: [Self; 7] = [
-        Self::Owner(OwnerKind::Container),
-        Self::Owner(OwnerKind::Unit),
-        Self::Owner(OwnerKind::Job),
-        Self::Owner(OwnerKind::Vm),
-        Self::Owner(OwnerKind::System),
-        Self::Idle,
-        Self::Unattributed,
-    ];
-
-    /// The value of the `kind` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner(kind) => kind.as_str(),
-            Self::Idle => "idle",
-            Self::Unattributed => "unattributed",
-        }
-    }
-}
+use crate::workloads::owner::Owner;
 
 /// The node as it was at the end of one tick.
 #[derive(Clone, Debug, Serialize)]

@@ -155,6 +155,15 @@ impl Owner {
         }
     }
 
+    /// Whether the same owner may come back after its end: a name that lasts, not an id made once.
+    pub fn has_lasting_name(&self) -> bool {
+        match self {
+            Self::Container { id, .. } => id.is_empty(),
+            Self::Unit { .. } | Self::Vm { .. } => true,
+            Self::Job { .. } | Self::Pod { .. } | Self::System => false,
+        }
+    }
+
     /// Whether nothing below this owner's cgroup can have another owner: what runs nested in a container, a
     /// job or a VM belongs to it.
     pub const fn is_terminal(&self) -> bool {

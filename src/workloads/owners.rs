@@ -18,6 +18,11 @@ impl OwnerId {
         self.0 as usize
     }
 
+    /// The number at a place of a dense array.
+    pub fn from_index(index: usize) -> Option<Self> {
+        u32::try_from(index).ok().map(Self)
+    }
+
     /// Where owners of one family go that came after the cap: one account without series of its own.
     pub const fn overflow(kind: OwnerKind) -> Self {
         match kind {
@@ -54,6 +59,7 @@ pub struct OwnerTable {
     free: Vec<OwnerId>,
     ids: HashMap<Arc<Owner>, OwnerId>,
     cap: usize,
+    refused: [u64; SHARED as usize],
 }
 
 #[derive(Debug)]
@@ -72,6 +78,7 @@ impl OwnerTable {
             free: Vec::new(),
             ids: HashMap::new(),
             cap,
+            refused: [0; SHARED as usize],
         }
     }
 
@@ -88,7 +95,11 @@ impl OwnerTable {
             return id;
         }
         if self.ids.len() >= self.cap {
-            return OwnerId::overflow(owner.kind());
+            let shared = OwnerId::overflow(owner.kind());
+            if let Some(count) = self.refused.get_mut(shared.index()) {
+                *count = count.saturating_add(1);
+            }
+            return shared;
         }
         let owner = Arc::new(owner);
         let entry = Some(Entry {
@@ -167,6 +178,14 @@ impl OwnerTable {
     /// Whether no owner is known.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Owners of a family that were sent to its overflow account.
+    pub fn refused(&self, kind: OwnerKind) -> u64 {
+        self.refused
+            .get(OwnerId::overflow(kind).index())
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Whether there is room for owners that were sent to an overflow account.

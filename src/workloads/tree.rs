@@ -438,10 +438,10 @@ impl CgroupTree {
             }
             if !node.is_border {
                 node.owner = parent_owner.unwrap_or(node.owner);
-            } else if node.owner.is_shared() {
+            } else if node.owner.is_shared() && owners.has_room() {
                 node.owner = owners.acquire(node.kind.clone());
-                self.overflowed |= node.owner.is_shared();
             }
+            self.overflowed |= node.owner.is_shared();
         }
     }
 }

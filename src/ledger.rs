@@ -1,0 +1,295 @@
+//! Monotone totals per owner and component, in joules and grams; how long they are kept, and how many.
+//!
+//! Every microjoule that enters a component goes to exactly one [`Beneficiary`], so the sums agree at all times.
+//! Grams are added at once with the factor that holds in the tick: a later factor never touches them.
+
+mod account;
+mod processes;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::meters::Component;
+use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue};
+use crate::workloads::owner::{Owner, OwnerKind};
+use crate::workloads::owners::{OwnerId, OwnerTable};
+
+pub use account::{Account, Totals};
+pub use processes::{ProcessAccount, ProcessBook};
+
+/// Which part of an owner's energy it is; the `state` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Above the baseline: work was done.
+    Active,
+    /// The baseline's share, by what the owner holds (memory, an allocated GPU).
+    Idle,
+    /// A GPU context that does nothing.
+    Parked,
+}
+
+impl State {
+    /// All states, in the order of their index.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Idle, Self::Parked];
+
+    /// A dense index for arrays.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Active => 0,
+            Self::Idle => 1,
+            Self::Parked => 2,
+        }
+    }
+
+    /// The value of the `state` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// Who a node's energy went to, by family; the `kind` label of the node's owner counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beneficiary {
+    /// Owners of this family, ended ones included.
+    Owner(OwnerKind),
+    /// Nobody: the hardware was on.
+    Idle,
+    /// It can't be told.
+    Unattributed,
+}
+
+impl Beneficiary {
+    /// All values, in the order of their index.
+    pub const ALL: [Self; 7] = [
+        Self::Owner(OwnerKind::Container),
+        Self::Owner(OwnerKind::Unit),
+        Self::Owner(OwnerKind::Job),
+        Self::Owner(OwnerKind::Vm),
+        Self::Owner(OwnerKind::System),
+        Self::Idle,
+        Self::Unattributed,
+    ];
+
+    /// A dense index for arrays.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Owner(OwnerKind::Container) => 0,
+            Self::Owner(OwnerKind::Unit) => 1,
+            Self::Owner(OwnerKind::Job) => 2,
+            Self::Owner(OwnerKind::Vm) => 3,
+            Self::Owner(OwnerKind::System) => 4,
+            Self::Idle => 5,
+            Self::Unattributed => 6,
+        }
+    }
+
+    /// The value of the `kind` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner(kind) => kind.as_str(),
+            Self::Idle => "idle",
+            Self::Unattributed => "unattributed",
+        }
+    }
+}
+
+/// Why energy has no owner; the `reason` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nothing tells who it was: no CPU time was seen, or the component has no evidence at all.
+    NoEvidence,
+}
+
+impl Reason {
+    /// The value of the `reason` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEvidence => "no_evidence",
+        }
+    }
+}
+
+/// Totals of one component of the node.
+#[derive(Clone, Debug, Default)]
+pub struct ComponentBook {
+    /// All energy since the daemon started.
+    pub energy: Microjoules,
+    /// The part of it that was booked in this tick.
+    pub in_tick: Microjoules,
+    /// Its emissions.
+    pub emissions: Grams,
+    /// The same energy by who it went to, by [`Beneficiary::index`].
+    pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
+    /// The unattributed part by reason.
+    pub unattributed: BTreeMap<Reason, Microjoules>,
+}
+
+/// All totals.
+#[derive(Debug)]
+pub struct Ledger {
+    components: [ComponentBook; Component::ALL.len()],
+    /// By [`OwnerId::index`].
+    accounts: Vec<Account>,
+    /// Totals of owners that may come back under the same name, so that their counters go on.
+    dormant: HashMap<Arc<Owner>, Totals>,
+    /// The same, oldest first.
+    dormant_order: VecDeque<Arc<Owner>>,
+    max_dormant: usize,
+    processes: ProcessBook,
+    retention: Duration,
+    intensity: GramsPerKwh,
+    pue: Pue,
+}
+
+impl Ledger {
+    /// An empty ledger that keeps what ended for `retention`, shows `max_processes` processes, and remembers the
+    /// totals of `max_dormant` named owners that are away.
+    pub fn new(retention: Duration, max_processes: usize, max_dormant: usize) -> Self {
+        Self {
+            components: Default::default(),
+            accounts: Vec::new(),
+            dormant: HashMap::new(),
+            dormant_order: VecDeque::new(),
+            max_dormant,
+            processes: ProcessBook::new(retention, max_processes),
+            retention,
+            intensity: GramsPerKwh(0.0),
+            pue: Pue(1.0),
+        }
+    }
+
+    /// Opens a tick: notes who came and who ended, and takes the emission factors that hold now.
+    pub fn begin(&mut self, now: Duration, owners: &mut OwnerTable, intensity: GramsPerKwh, pue: Pue) {
+        self.intensity = intensity;
+        self.pue = pue;
+        for book in &mut self.components {
+            book.in_tick = Microjoules::ZERO;
+        }
+        self.accounts.resize_with(owners.len(), Account::default);
+        for index in 0..self.accounts.len() {
+            let Some(id) = OwnerId::from_index(index) else {
+                continue;
+            };
+            let Some(account) = self.accounts.get_mut(index) else {
+                continue;
+            };
+            account.begin();
+            let Some(owner) = owners.get(id) else { continue };
+            if account.owner.as_ref() != Some(owner) {
+                let totals = self.dormant.remove(owner).unwrap_or_default();
+                *account = Account::new(Arc::clone(owner), totals);
+            }
+            account.set_live(owners.is_live(id), now);
+            // The last interval of an owner is booked in the tick that sees it gone, so it ends in a later one.
+            if account.ended_for(now).is_some_and(|time| time >= self.retention) {
+                let gone = std::mem::take(account);
+                owners.release(id);
+                self.put_to_sleep(gone);
+            }
+        }
+        self.processes.begin(now);
+    }
+
+    /// Books energy of an owner.
+    pub fn book(
+        &mut self,
+        id: OwnerId,
+        kind: OwnerKind,
+        component: Component,
+        state: State,
+        energy: Microjoules,
+    ) {
+        if energy.is_zero() {
+            return;
+        }
+        let grams = self.enter(component, Beneficiary::Owner(kind), energy);
+        if let Some(account) = self.accounts.get_mut(id.index()) {
+            account.add(component, state, energy, grams);
+        }
+    }
+
+    /// Books energy that nobody used.
+    pub fn book_idle(&mut self, component: Component, energy: Microjoules) {
+        self.enter(component, Beneficiary::Idle, energy);
+    }
+
+    /// Books energy whose owner can't be told.
+    pub fn book_unattributed(&mut self, component: Component, reason: Reason, energy: Microjoules) {
+        self.enter(component, Beneficiary::Unattributed, energy);
+        if let Some(book) = self.components.get_mut(component.index()) {
+            *book.unattributed.entry(reason).or_default() += energy;
+        }
+    }
+
+    /// Adds CPU time to an owner.
+    pub fn add_cpu_time(&mut self, id: OwnerId, time: CpuTime) {
+        if let Some(account) = self.accounts.get_mut(id.index()) {
+            account.totals.cpu_time += time;
+        }
+    }
+
+    /// The totals of a component.
+    pub fn component(&self, component: Component) -> Option<&ComponentBook> {
+        self.components.get(component.index())
+    }
+
+    /// The accounts of owners with a name of their own, live and retained.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.iter().filter(|account| account.owner.is_some())
+    }
+
+    /// The owner behind a number, as the ledger knows it.
+    pub fn owner(&self, id: OwnerId) -> Option<&Arc<Owner>> {
+        self.accounts.get(id.index())?.owner.as_ref()
+    }
+
+    /// The processes.
+    pub fn processes(&self) -> &ProcessBook {
+        &self.processes
+    }
+
+    /// The processes, to book energy on them.
+    pub fn processes_mut(&mut self) -> &mut ProcessBook {
+        &mut self.processes
+    }
+
+    fn enter(&mut self, component: Component, to: Beneficiary, energy: Microjoules) -> Grams {
+        let grams = self.intensity.emissions(energy, self.pue);
+        if let Some(book) = self.components.get_mut(component.index()) {
+            book.energy += energy;
+            book.in_tick += energy;
+            book.emissions += grams;
+            if let Some(sum) = book.by_beneficiary.get_mut(to.index()) {
+                *sum += energy;
+            }
+        }
+        grams
+    }
+
+    fn put_to_sleep(&mut self, account: Account) {
+        let Some(owner) = account.owner.filter(|owner| owner.has_lasting_name()) else {
+            return;
+        };
+        while self.dormant.len() >= self.max_dormant {
+            let Some(oldest) = self.dormant_order.pop_front() else {
+                return;
+            };
+            self.dormant.remove(&oldest);
+        }
+        self.dormant_order.push_back(Arc::clone(&owner));
+        self.dormant.insert(owner, account.totals);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The totals of one owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::State;
+use crate::meters::Component;
+use crate::units::{CpuTime, Grams, Microjoules};
+use crate::workloads::owner::Owner;
+
+/// What an owner used since it was first seen; nothing in here ever falls.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// CPU time.
+    pub cpu_time: CpuTime,
+    energy: [[Microjoules; State::ALL.len()]; Component::ALL.len()],
+    emissions: [Grams; Component::ALL.len()],
+}
+
+impl Totals {
+    /// Energy of one component in one state.
+    pub fn energy(&self, component: Component, state: State) -> Microjoules {
+        self.energy
+            .get(component.index())
+            .and_then(|states| states.get(state.index()))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Emissions of one component.
+    pub fn emissions(&self, component: Component) -> Grams {
+        self.emissions.get(component.index()).copied().unwrap_or_default()
+    }
+
+    /// Adds energy and its emissions.
+    pub fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
+        if let Some(sum) = self
+            .energy
+            .get_mut(component.index())
+            .and_then(|states| states.get_mut(state.index()))
+        {
+            *sum += energy;
+        }
+        if let Some(sum) = self.emissions.get_mut(component.index()) {
+            *sum += grams;
+        }
+    }
+}
+
+/// One owner's entry in the ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Whose it is; none for an entry that is free or shared.
+    pub owner: Option<Arc<Owner>>,
+    /// Totals since the owner was first seen.
+    pub totals: Totals,
+    in_tick: [Microjoules; Component::ALL.len()],
+    ended_at: Option<Duration>,
+}
+
+impl Account {
+    /// An entry for an owner that comes, or comes back with the totals that it had.
+    pub(crate) fn new(owner: Arc<Owner>, totals: Totals) -> Self {
+        Self {
+            owner: Some(owner),
+            totals,
+            in_tick: Default::default(),
+            ended_at: None,
+        }
+    }
+
+    /// Energy booked in this tick.
+    pub fn in_tick(&self, component: Component) -> Microjoules {
+        self.in_tick.get(component.index()).copied().unwrap_or_default()
+    }
+
+    /// Whether the owner's cgroup is gone.
+    pub fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.in_tick = Default::default();
+    }
+
+    pub(crate) fn set_live(&mut self, live: bool, now: Duration) {
+        self.ended_at = if live { None } else { self.ended_at.or(Some(now)) };
+    }
+
+    pub(crate) fn ended_for(&self, now: Duration) -> Option<Duration> {
+        self.ended_at.map(|at| now.saturating_sub(at))
+    }
+
+    pub(crate) fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
+        self.totals.add(component, state, energy, grams);
+        if let Some(sum) = self.in_tick.get_mut(component.index()) {
+            *sum += energy;
+        }
+    }
+}

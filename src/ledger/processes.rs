@@ -1,0 +1,193 @@
+//! The totals of processes, and which of them are shown.
+//!
+//! Every process that used energy has an entry, so that its counter is right whenever it gets among those that
+//! are shown: the ones that used most lately.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::{State, Totals};
+use crate::meters::Component;
+use crate::units::{Grams, Microjoules};
+use crate::workloads::owner::Owner;
+
+/// Half of what a process used counts no more after this time in the order of those that are shown. It is as
+/// long as the usual retention, so that a process doesn't leave between two scrapes.
+const HALF_LIFE: Duration = Duration::from_secs(300);
+
+/// One process.
+#[derive(Clone, Debug)]
+pub struct ProcessAccount {
+    /// Its pid.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+    /// The command name.
+    pub comm: Arc<str>,
+    /// Whose it is; none for the system.
+    pub owner: Option<Arc<Owner>>,
+    /// Totals since it was first seen with this owner.
+    pub totals: Totals,
+    in_tick: [Microjoules; Component::ALL.len()],
+    /// The tick that `in_tick` belongs to.
+    tick: u64,
+    /// Microjoules, old ones faded.
+    recent: f64,
+    recent_at: Duration,
+    ended_at: Option<Duration>,
+    shown: bool,
+    counted: bool,
+}
+
+impl ProcessAccount {
+    /// Whether the process is gone.
+    pub fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    fn faded(&self, now: Duration) -> f64 {
+        let age = now.saturating_sub(self.recent_at).as_secs_f64();
+        self.recent * (-age / HALF_LIFE.as_secs_f64()).exp2()
+    }
+}
+
+/// All processes.
+#[derive(Debug)]
+pub struct ProcessBook {
+    accounts: HashMap<(u32, u64), ProcessAccount>,
+    retention: Duration,
+    shown: usize,
+    now: Duration,
+    tick: u64,
+    not_shown: u64,
+}
+
+impl ProcessBook {
+    pub(crate) fn new(retention: Duration, shown: usize) -> Self {
+        Self {
+            accounts: HashMap::new(),
+            retention,
+            shown,
+            now: Duration::ZERO,
+            tick: 0,
+            not_shown: 0,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, now: Duration) {
+        self.now = now;
+        self.tick = self.tick.saturating_add(1);
+        let retention = self.retention;
+        self.accounts.retain(|_, account| {
+            account
+                .ended_at
+                .is_none_or(|at| account.shown && now.saturating_sub(at) < retention)
+        });
+    }
+
+    /// Books active energy of a process. One that changed its owner starts anew, as what it used before belongs
+    /// to the owner that it had.
+    pub fn book(
+        &mut self,
+        (pid, start_time): (u32, u64),
+        comm: &Arc<str>,
+        owner: Option<&Arc<Owner>>,
+        component: Component,
+        energy: Microjoules,
+    ) {
+        let (now, tick) = (self.now, self.tick);
+        let account = self
+            .accounts
+            .entry((pid, start_time))
+            .or_insert_with(|| ProcessAccount {
+                pid,
+                start_time,
+                comm: Arc::clone(comm),
+                owner: owner.cloned(),
+                totals: Totals::default(),
+                in_tick: Default::default(),
+                tick,
+                recent: 0.0,
+                recent_at: now,
+                ended_at: None,
+                shown: false,
+                counted: false,
+            });
+        if account.owner.as_ref() != owner {
+            account.owner = owner.cloned();
+            account.totals = Totals::default();
+        }
+        if account.comm != *comm {
+            account.comm = Arc::clone(comm);
+        }
+        if account.tick != tick {
+            account.tick = tick;
+            account.in_tick = Default::default();
+        }
+        account
+            .totals
+            .add(component, State::Active, energy, Grams::default());
+        if let Some(sum) = account.in_tick.get_mut(component.index()) {
+            *sum += energy;
+        }
+        account.recent = account.faded(now) + energy.as_joules();
+        account.recent_at = now;
+    }
+
+    /// Notes that processes are gone.
+    pub fn end(&mut self, ended: &[(u32, u64)]) {
+        for key in ended {
+            if let Some(account) = self.accounts.get_mut(key) {
+                account.ended_at = account.ended_at.or(Some(self.now));
+            }
+        }
+    }
+
+    /// Chooses the processes that used most lately and gives them in order of their pids.
+    pub fn choose(&mut self) -> Vec<ProcessAccount> {
+        let now = self.now;
+        let mut ranked: Vec<(f64, (u32, u64))> = self
+            .accounts
+            .iter()
+            .map(|(key, account)| (account.faded(now), *key))
+            .collect();
+        if ranked.len() > self.shown {
+            ranked.select_nth_unstable_by(self.shown, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        }
+        let beyond = ranked.split_off(self.shown.min(ranked.len()));
+        for (_, key) in beyond {
+            if let Some(account) = self.accounts.get_mut(&key) {
+                account.shown = false;
+                self.not_shown = self.not_shown.saturating_add(u64::from(!account.counted));
+                account.counted = true;
+            }
+        }
+        let mut chosen = Vec::with_capacity(ranked.len());
+        for (_, key) in ranked {
+            if let Some(account) = self.accounts.get_mut(&key) {
+                account.shown = true;
+                chosen.push(account.clone());
+            }
+        }
+        chosen.sort_unstable_by_key(|account| (account.pid, account.start_time));
+        chosen
+    }
+
+    /// What a process used in this tick.
+    pub fn in_tick(&self, account: &ProcessAccount, component: Component) -> Microjoules {
+        if account.tick != self.tick {
+            return Microjoules::ZERO;
+        }
+        account
+            .in_tick
+            .get(component.index())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Processes that were not shown at some time, each counted once.
+    pub fn not_shown(&self) -> u64 {
+        self.not_shown
+    }
+}

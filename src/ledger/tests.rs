@@ -1,0 +1,182 @@
+use super::*;
+use proptest::prelude::*;
+
+const RETENTION: Duration = Duration::from_secs(300);
+
+fn unit(name: &str) -> Owner {
+    Owner::Unit { unit: name.into() }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new(RETENTION, 2, 2)
+}
+
+fn begin(ledger: &mut Ledger, owners: &mut OwnerTable, seconds: u64) {
+    ledger.begin(Duration::from_secs(seconds), owners, GramsPerKwh(360.0), Pue(1.0));
+}
+
+fn active(ledger: &Ledger, id: OwnerId) -> u64 {
+    ledger.accounts[id.index()]
+        .totals
+        .energy(Component::Cpu, State::Active)
+        .get()
+}
+
+#[test]
+fn grams_are_booked_with_the_factor_of_the_tick() {
+    let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
+    let id = owners.acquire(unit("a.service"));
+    ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(360.0), Pue(1.0));
+    ledger.book(
+        id,
+        OwnerKind::Unit,
+        Component::Cpu,
+        State::Active,
+        Microjoules::new(10_000_000_000),
+    );
+    ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(36.0), Pue(2.0));
+    ledger.book(
+        id,
+        OwnerKind::Unit,
+        Component::Cpu,
+        State::Active,
+        Microjoules::new(10_000_000_000),
+    );
+    let grams = ledger.accounts[id.index()].totals.emissions(Component::Cpu).0;
+    assert!(
+        (grams - 1.2).abs() < 1e-9,
+        "10 kJ are 1 g at 360 g/kWh and 0.2 g at 36 g/kWh with PUE 2: {grams}"
+    );
+}
+
+#[test]
+fn an_ended_owner_stays_for_its_retention() {
+    let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
+    let id = owners.acquire(Owner::Job {
+        manager: crate::workloads::owner::JobManager::Slurm,
+        id: "1".into(),
+        uid: None,
+    });
+    begin(&mut ledger, &mut owners, 1);
+    owners.leave(id);
+    begin(&mut ledger, &mut owners, 2);
+    ledger.book(
+        id,
+        OwnerKind::Job,
+        Component::Cpu,
+        State::Active,
+        Microjoules::new(7),
+    );
+    begin(&mut ledger, &mut owners, 301);
+    assert!(ledger.accounts().any(|account| account.has_ended()));
+    assert_eq!(active(&ledger, id), 7, "its last interval is booked");
+    begin(&mut ledger, &mut owners, 302);
+    assert_eq!(ledger.accounts().count(), 0);
+    assert_eq!(
+        ledger.component(Component::Cpu).unwrap().energy.get(),
+        7,
+        "the node keeps it"
+    );
+}
+
+#[test]
+fn a_unit_that_comes_back_counts_on() {
+    let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
+    let id = owners.acquire(unit("a.service"));
+    begin(&mut ledger, &mut owners, 1);
+    ledger.book(
+        id,
+        OwnerKind::Unit,
+        Component::Cpu,
+        State::Active,
+        Microjoules::new(5),
+    );
+    owners.leave(id);
+    begin(&mut ledger, &mut owners, 2);
+    begin(&mut ledger, &mut owners, 400);
+    assert_eq!(ledger.accounts().count(), 0);
+    let other = owners.acquire(unit("b.service"));
+    let back = owners.acquire(unit("a.service"));
+    begin(&mut ledger, &mut owners, 500);
+    assert_eq!((active(&ledger, other), active(&ledger, back)), (0, 5));
+}
+
+#[test]
+fn a_bounded_number_of_absent_units_is_remembered() {
+    let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
+    for (n, name) in ["a.service", "b.service", "c.service"].into_iter().enumerate() {
+        let id = owners.acquire(unit(name));
+        let start = n as u64 * 1000;
+        begin(&mut ledger, &mut owners, start);
+        owners.leave(id);
+        begin(&mut ledger, &mut owners, start + 1);
+        begin(&mut ledger, &mut owners, start + 400);
+    }
+    assert_eq!(ledger.dormant.len(), 2);
+}
+
+#[test]
+fn the_hungriest_processes_are_shown_and_kept_after_their_end() {
+    let mut book = ProcessBook::new(RETENTION, 2);
+    let comm: Arc<str> = "x".into();
+    book.begin(Duration::from_secs(1));
+    for (pid, energy) in [(1, 10), (2, 30), (3, 20)] {
+        book.book((pid, 0), &comm, None, Component::Cpu, Microjoules::new(energy));
+    }
+    let pids = |chosen: Vec<ProcessAccount>| chosen.iter().map(|account| account.pid).collect::<Vec<_>>();
+    assert_eq!(pids(book.choose()), [2, 3]);
+    assert_eq!(book.not_shown(), 1);
+    book.end(&[(2, 0), (1, 0)]);
+    book.begin(Duration::from_secs(2));
+    assert_eq!(pids(book.choose()), [2, 3]);
+    book.begin(Duration::from_secs(400));
+    assert_eq!(pids(book.choose()), [3]);
+}
+
+#[test]
+fn a_process_that_moves_to_another_owner_starts_anew() {
+    let mut book = ProcessBook::new(RETENTION, 2);
+    let (comm, owner) = (Arc::from("x"), Arc::new(unit("a.service")));
+    book.begin(Duration::from_secs(1));
+    book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(10));
+    book.book((1, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(3));
+    assert_eq!(
+        book.choose()[0].totals.energy(Component::Cpu, State::Active),
+        Microjoules::new(3)
+    );
+}
+
+proptest! {
+    #[test]
+    fn components_equal_their_beneficiaries_and_nothing_falls(
+        bookings in proptest::collection::vec((0..4_usize, 0..6_u8, any::<u32>(), any::<bool>()), 1..80),
+    ) {
+        let (mut ledger, mut owners) = (ledger(), OwnerTable::new(3));
+        let mut last = 0;
+        for (n, (component, to, energy, leaves)) in bookings.into_iter().enumerate() {
+            let owner = unit(&format!("{to}.service"));
+            let id = owners.acquire(owner);
+            begin(&mut ledger, &mut owners, n as u64 * 100);
+            let (component, energy) = (Component::ALL[component], Microjoules::new(u64::from(energy)));
+            match to {
+                0 => ledger.book_idle(component, energy),
+                1 => ledger.book_unattributed(component, Reason::NoEvidence, energy),
+                _ => ledger.book(id, OwnerKind::Unit, component, State::Active, energy),
+            }
+            if leaves {
+                owners.leave(id);
+            }
+            let mut all = 0;
+            for component in Component::ALL {
+                let book = ledger.component(component).unwrap();
+                let sum: Microjoules = book.by_beneficiary.iter().copied().sum();
+                prop_assert_eq!(sum, book.energy);
+                let no_owner: Microjoules = book.unattributed.values().copied().sum();
+                prop_assert_eq!(no_owner, book.by_beneficiary[Beneficiary::Unattributed.index()]);
+                all += book.energy.get();
+            }
+            prop_assert!(all >= last);
+            last = all;
+        }
+    }
+}
