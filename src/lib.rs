@@ -8,4 +8,6 @@ pub mod workloads;
 
 pub mod meters;
 
+pub mod carbon;
+
 pub mod snapshot;
