@@ -8,6 +8,8 @@ pub mod workloads;
 
 pub mod meters;
 
+pub mod carbon;
+
 pub mod attribution;
 
 pub mod ledger;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::carbon::factors::GridFactor;
 pub use crate::ledger::{Beneficiary, State};
 use crate::meters::{Component, MeterId, Quality};
-use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
+use crate::units::{CpuTime, Grams, Microjoules, Pue, Watts};
 use crate::workloads::owner::Owner;
 
 /// The node as it was at the end of one tick.
@@ -138,21 +139,6 @@ pub struct MeterStatus {
     pub wraps: u64,
     /// Times the counter jumped, so that an interval had to be left out.
     pub resets: u64,
-}
-
-/// Emission factor of the grid, as applied in the last tick.
-#[derive(Clone, Debug, Serialize)]
-pub struct GridFactor {
-    /// The grid zone (`FR`, `US-CA`, `world`), or empty for a configured constant without one.
-    pub zone: Arc<str>,
-    /// Who says so: `embedded`, `config`, or a live provider.
-    pub provider: &'static str,
-    /// What the factor covers: `lifecycle` or `direct`; empty where the operator did not say.
-    pub basis: &'static str,
-    /// `measured`, `estimated`, `forecast`, `stale` or `static`.
-    pub quality: &'static str,
-    /// The factor.
-    pub intensity: GramsPerKwh,
 }
 
 /// How one collector fared in the last tick.

@@ -1,5 +1,7 @@
 //! What the hardware counted.
 
+pub mod cpu_table;
+
 use serde::Serialize;
 
 /// The parts of a node that energy is accounted for.
