@@ -4,6 +4,8 @@
 
 pub mod units;
 
+pub mod config;
+
 pub mod workloads;
 
 pub mod meters;

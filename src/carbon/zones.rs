@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::Basis;
 use crate::units::GramsPerKwh;
 
 const GRID: &str = include_str!("../../data/grid_intensity.csv");
@@ -18,26 +19,6 @@ pub const WORLD: &str = "world";
 
 /// At most this many near misses are offered for a code that isn't known.
 const SUGGESTIONS: usize = 6;
-
-/// Which emissions a factor counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Basis {
-    /// Fuel supply, building and operating the plants.
-    Lifecycle,
-    /// What leaves the plants' stacks.
-    Direct,
-}
-
-impl Basis {
-    /// The value of the `basis` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Lifecycle => "lifecycle",
-            Self::Direct => "direct",
-        }
-    }
-}
 
 /// One yearly average with all that is needed to quote it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

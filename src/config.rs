@@ -1,0 +1,301 @@
+//! Settings: typed, with working defaults. A file is overridden by the environment, and that by flags; a key
+//! that isn't known is an error.
+
+mod load;
+mod types;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, DEFAULT_FILE, Overrides, load};
+pub use types::{Basis, LogFormat, LogLevel, human_duration};
+
+/// Everything that can be configured. The field names are the keys of the TOML file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The HTTP server.
+    pub web: Web,
+    /// Where the kernel's file systems are.
+    pub path: Paths,
+    /// The tick.
+    pub sample: Sample,
+    /// Which readers are on.
+    pub collector: Collectors,
+    /// Caps and retention.
+    pub limits: Limits,
+    /// The model for machines without meters.
+    pub model: Model,
+    /// Idle power in watts, by device (`"intel-rapl:0"`) or by domain (`package`, `dram`).
+    pub baseline: BTreeMap<String, f64>,
+    /// Emission factors.
+    pub carbon: Carbon,
+    /// The log.
+    pub log: Log,
+    /// Whether meters are made up, for demos.
+    pub simulate: bool,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Addresses to listen on, as `host:port`; an empty host is every address of the machine.
+    pub listen_address: Vec<String>,
+    /// The path of the metrics.
+    pub telemetry_path: String,
+    /// Requests that are served at once, at most; 1 to 10,000.
+    pub max_requests: usize,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen_address: vec![":10125".to_owned()],
+            telemetry_path: "/metrics".to_owned(),
+            max_requests: 40,
+        }
+    }
+}
+
+/// Where the kernel's file systems are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// procfs.
+    pub procfs: PathBuf,
+    /// sysfs.
+    pub sysfs: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            procfs: "/proc".into(),
+            sysfs: "/sys".into(),
+        }
+    }
+}
+
+/// The tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sample {
+    /// Time between two ticks; 100 ms to 60 s. A number is in seconds, a text has a unit (`"500ms"`).
+    #[serde(with = "types::duration")]
+    pub interval: Duration,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Which readers are on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Collectors {
+    /// Energy counters of /sys/class/powercap.
+    pub rapl: bool,
+    /// Energy and power inputs of /sys/class/hwmon.
+    pub hwmon: bool,
+    /// The model, for components that nothing measures.
+    pub estimate: bool,
+    /// Cgroups.
+    pub cgroup: bool,
+    /// Processes.
+    pub process: bool,
+}
+
+impl Default for Collectors {
+    fn default() -> Self {
+        Self {
+            rapl: true,
+            hwmon: true,
+            estimate: true,
+            cgroup: true,
+            process: true,
+        }
+    }
+}
+
+/// Caps and retention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Containers, units, jobs and VMs with series of their own; 1 to 1,000,000.
+    pub workloads: usize,
+    /// Processes with series of their own; 0 to 100,000.
+    pub processes: usize,
+    /// Processes that are looked at; 1 to 4,194,304.
+    pub scanned_processes: usize,
+    /// Cgroups that are looked at; 1 to 1,000,000.
+    pub cgroups: usize,
+    /// Files of cgroups that are kept open; 0 to 1,000,000. The operating system's own limit may be lower.
+    pub open_files: usize,
+    /// How long a workload that ended is shown; up to 24 h.
+    #[serde(with = "types::duration")]
+    pub retention: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workloads: 2_000,
+            processes: 50,
+            scanned_processes: 100_000,
+            cgroups: 20_000,
+            open_files: 16_384,
+            retention: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The model for machines without meters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// Power of all CPUs at full load, in watts; otherwise from the embedded table.
+    pub cpu_tdp_watts: Option<f64>,
+    /// Power of all CPUs when idle, in watts; otherwise a share of the full load.
+    pub cpu_idle_watts: Option<f64>,
+    /// Power of memory in watts per GB; 0 to 10.
+    pub memory_watts_per_gb: f64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        // Green Algorithms (CC-BY-4.0): 0.3725 W per GB of memory.
+        Self {
+            cpu_tdp_watts: None,
+            cpu_idle_watts: None,
+            memory_watts_per_gb: 0.3725,
+        }
+    }
+}
+
+/// Emission factors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Carbon {
+    /// A constant in g/kWh.
+    pub intensity: Option<f64>,
+    /// A grid zone such as `FR`, `US-CA` or `SE-SE3`.
+    pub zone: Option<String>,
+    /// A cloud region such as `aws:eu-west-3`.
+    pub cloud: Option<String>,
+    /// Which emissions the factor should count.
+    pub basis: Option<Basis>,
+    /// Power usage effectiveness of the facility; 1 to 10.
+    pub pue: Option<f64>,
+}
+
+/// The log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least level that is written.
+    pub level: LogLevel,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+impl Settings {
+    /// Checks the ranges that types can't hold.
+    ///
+    /// # Errors
+    /// The first value that is out of range, with its key and what is allowed.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let interval = self.sample.interval;
+        let bad = |key: &str, value: String, allowed: &str| {
+            Err(ConfigError::OutOfRange {
+                key: key.to_owned(),
+                value,
+                allowed: allowed.to_owned(),
+            })
+        };
+        if interval < Duration::from_millis(100) || interval > Duration::from_secs(60) {
+            return bad("sample.interval", human_duration(interval), "100ms to 60s");
+        }
+        if limits.retention > Duration::from_secs(86_400) {
+            return bad("limits.retention", human_duration(limits.retention), "0s to 24h");
+        }
+        for (key, value, range) in [
+            ("web.max_requests", self.web.max_requests, 1..=10_000),
+            ("limits.workloads", limits.workloads, 1..=1_000_000),
+            ("limits.processes", limits.processes, 0..=100_000),
+            (
+                "limits.scanned_processes",
+                limits.scanned_processes,
+                1..=4_194_304,
+            ),
+            ("limits.cgroups", limits.cgroups, 1..=1_000_000),
+            ("limits.open_files", limits.open_files, 0..=1_000_000),
+        ] {
+            if !range.contains(&value) {
+                return bad(
+                    key,
+                    value.to_string(),
+                    &format!("{} to {}", range.start(), range.end()),
+                );
+            }
+        }
+        let watts = [
+            ("model.cpu_tdp_watts", self.model.cpu_tdp_watts),
+            ("model.cpu_idle_watts", self.model.cpu_idle_watts),
+        ];
+        let watts = watts
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let baselines = self
+            .baseline
+            .iter()
+            .map(|(key, value)| (format!("baseline.{key}"), *value));
+        for (key, value) in watts.chain(baselines) {
+            if !(0.0..=100_000.0).contains(&value) {
+                return bad(&key, value.to_string(), "0 to 100000 (watts)");
+            }
+        }
+        if !(0.0..=10.0).contains(&self.model.memory_watts_per_gb) {
+            return bad(
+                "model.memory_watts_per_gb",
+                self.model.memory_watts_per_gb.to_string(),
+                "0 to 10",
+            );
+        }
+        if let (Some(idle), Some(max)) = (self.model.cpu_idle_watts, self.model.cpu_tdp_watts)
+            && idle > max
+        {
+            return bad(
+                "model.cpu_idle_watts",
+                idle.to_string(),
+                "at most model.cpu_tdp_watts",
+            );
+        }
+        if self.web.listen_address.is_empty() {
+            return bad(
+                "web.listen_address",
+                "[]".to_owned(),
+                "at least one address, such as \":10125\"",
+            );
+        }
+        let path = &self.web.telemetry_path;
+        let is_plain = |character: char| character.is_ascii_alphanumeric() || "/-_.".contains(character);
+        let is_taken = path.starts_with("/-/") || path.starts_with("/api/") || path == "/healthz";
+        if path.len() < 2 || !path.starts_with('/') || !path.chars().all(is_plain) || is_taken {
+            return bad(
+                "web.telemetry_path",
+                path.clone(),
+                "a path such as /metrics that isn't taken",
+            );
+        }
+        Ok(())
+    }
+}

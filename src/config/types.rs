@@ -1,0 +1,173 @@
+//! The values that settings are made of.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which emissions a factor counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum Basis {
+    /// Everything from the fuel's extraction and the plant's construction on.
+    Lifecycle,
+    /// What leaves the stack of the plant.
+    Direct,
+}
+
+impl Basis {
+    const ALL: [Self; 2] = [Self::Lifecycle, Self::Direct];
+
+    /// The value of the `basis` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lifecycle => "lifecycle",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum LogLevel {
+    /// Only what stops a part from working.
+    Error,
+    /// What makes figures worse, too.
+    Warn,
+    /// What an operator wants to see once, too.
+    #[default]
+    Info,
+    /// Details of every tick, too.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The level's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum LogFormat {
+    /// One line of text an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+impl LogFormat {
+    const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// The format's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl TryFrom<String> for Basis {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        one_of(&text, &Self::ALL, Self::as_str)
+    }
+}
+
+impl TryFrom<String> for LogLevel {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        one_of(&text, &Self::ALL, Self::as_str)
+    }
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        one_of(&text, &Self::ALL, Self::as_str)
+    }
+}
+
+/// The value with this name; the error lists the names that there are.
+fn one_of<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
+    all.iter()
+        .copied()
+        .find(|value| name(*value) == text)
+        .ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|value| name(*value)).collect();
+            format!("\"{text}\" is not allowed; allowed is {}", names.join(", "))
+        })
+}
+
+/// A duration as people write it: `1s`, `500ms`, `5m`.
+pub fn human_duration(duration: Duration) -> String {
+    let mut text = String::new();
+    // Writing into a string can't fail.
+    let _ = write!(text, "{}", humantime::format_duration(duration));
+    text
+}
+
+/// Reads a number of seconds or a text with units; writes a text.
+pub(super) mod duration {
+    use std::fmt;
+    use std::time::Duration;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::human_duration(*duration))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_any(DurationVisitor)
+    }
+
+    struct DurationVisitor;
+
+    impl Visitor<'_> for DurationVisitor {
+        type Value = Duration;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a duration such as \"1s\" or \"500ms\", or a number of seconds")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            if let Ok(seconds) = text.trim().parse::<f64>() {
+                return self.visit_f64(seconds);
+            }
+            humantime::parse_duration(text.trim())
+                .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+
+        fn visit_f64<E: Error>(self, seconds: f64) -> Result<Duration, E> {
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|_| E::invalid_value(serde::de::Unexpected::Float(seconds), &self))
+        }
+
+        fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
+            u64::try_from(seconds)
+                .map(Duration::from_secs)
+                .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
+        }
+
+        fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
+            Ok(Duration::from_secs(seconds))
+        }
+    }
+}
