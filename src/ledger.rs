@@ -185,9 +185,14 @@ impl Ledger {
             };
             account.begin();
             let Some(owner) = owners.get(id) else { continue };
-            if account.owner.as_ref() != Some(owner) {
-                let totals = self.dormant.remove(owner).unwrap_or_default();
-                *account = Account::new(Arc::clone(owner), totals);
+            match &account.owner {
+                Some(known) if known == owner => {}
+                // The same container, of which more is known now.
+                Some(known) if known.is_same_container(owner) => account.owner = Some(Arc::clone(owner)),
+                _ => {
+                    let totals = self.dormant.remove(owner).unwrap_or_default();
+                    *account = Account::new(Arc::clone(owner), totals);
+                }
             }
             account.set_live(owners.is_live(id), now);
             // The last interval of an owner is booked in the tick that sees it gone, so it ends in a later one.

@@ -16,7 +16,7 @@ const PREFIX: &str = "WATTPRINT_";
 const LEVEL: &str = "__";
 
 /// Settings from flags: key and value.
-pub type Overrides = Vec<(&'static str, Value)>;
+pub type Overrides = Vec<(String, Value)>;
 
 /// A configuration that can't be used. The text is one line that names where it stands, the key and what is
 /// allowed.
@@ -105,7 +105,7 @@ pub fn load(
         .map_err(|error| ConfigError::Invalid(format!("environment: {error}")))?;
     builder = builder.add_source(variables);
     for (key, value) in overrides {
-        builder = builder.set_override(*key, value.clone()).map_err(plain)?;
+        builder = builder.set_override(key, value.clone()).map_err(plain)?;
     }
     let settings: Settings = builder.build().map_err(plain)?.try_deserialize().map_err(plain)?;
     settings.validate()?;

@@ -164,6 +164,14 @@ impl Owner {
         }
     }
 
+    /// Whether both are the container with the same id.
+    pub fn is_same_container(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Container { id, .. }, Self::Container { id: other, .. }) => !id.is_empty() && id == other,
+            _ => false,
+        }
+    }
+
     /// Whether nothing below this owner's cgroup can have another owner: what runs nested in a container, a
     /// job or a VM belongs to it.
     pub const fn is_terminal(&self) -> bool {

@@ -58,6 +58,9 @@ pub struct OwnerTable {
     slots: Vec<Option<Entry>>,
     free: Vec<OwnerId>,
     ids: HashMap<Arc<Owner>, OwnerId>,
+    /// Containers by id. A cgroup of a container may name its pod or not (that of its monitor doesn't), and is
+    /// the same container all the same.
+    containers: HashMap<Box<str>, OwnerId>,
     cap: usize,
     refused: [u64; SHARED as usize],
 }
@@ -77,6 +80,7 @@ impl OwnerTable {
             slots,
             free: Vec::new(),
             ids: HashMap::new(),
+            containers: HashMap::new(),
             cap,
             refused: [0; SHARED as usize],
         }
@@ -88,7 +92,12 @@ impl OwnerTable {
         if owner == Owner::System {
             return OwnerId::SYSTEM;
         }
-        if let Some(&id) = self.ids.get(&owner) {
+        let known = match container_id(&owner) {
+            Some(container) => self.containers.get(container),
+            None => self.ids.get(&owner),
+        };
+        if let Some(&id) = known {
+            self.enrich(id, owner);
             if let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) {
                 entry.cgroups = entry.cgroups.saturating_add(1);
             }
@@ -121,8 +130,27 @@ impl OwnerTable {
                 OwnerId(next)
             }
         };
+        if let Some(container) = container_id(&owner) {
+            self.containers.insert(container.into(), id);
+        }
         self.ids.insert(owner, id);
         id
+    }
+
+    /// Learns a container's pod or runtime where another of its cgroups names them.
+    fn enrich(&mut self, id: OwnerId, seen: Owner) {
+        let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) else { return };
+        let tells_more = match (&*entry.owner, &seen) {
+            (Owner::Container { pod_uid: known, .. }, Owner::Container { pod_uid, .. }) => {
+                known.is_empty() && !pod_uid.is_empty()
+            }
+            _ => false,
+        };
+        if tells_more {
+            self.ids.remove(&entry.owner);
+            entry.owner = Arc::new(seen);
+            self.ids.insert(Arc::clone(&entry.owner), id);
+        }
     }
 
     /// Counts one cgroup less. The owner stays known until [`Self::release`].
@@ -149,6 +177,9 @@ impl OwnerTable {
             && let Some(entry) = slot.take()
         {
             self.ids.remove(&entry.owner);
+            if let Some(container) = container_id(&entry.owner) {
+                self.containers.remove(container);
+            }
             self.free.push(id);
         }
     }
@@ -194,9 +225,18 @@ impl OwnerTable {
     }
 }
 
+/// The id of a container that has one.
+fn container_id(owner: &Owner) -> Option<&str> {
+    match owner {
+        Owner::Container { id, .. } if !id.is_empty() => Some(id),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workloads::owner::Runtime;
 
     fn unit(name: &str) -> Owner {
         Owner::Unit { unit: name.into() }
@@ -229,6 +269,29 @@ mod tests {
             first,
             "the number is used again"
         );
+    }
+
+    #[test]
+    fn a_container_is_one_owner_whether_its_cgroup_names_the_pod_or_not() {
+        let container = |pod_uid: &str| Owner::Container {
+            runtime: Runtime::Crio,
+            id: "abc".into(),
+            name: "".into(),
+            pod_uid: pod_uid.into(),
+        };
+        let mut table = OwnerTable::new(10);
+        let monitor = table.acquire(container(""));
+        let own = table.acquire(container("uid"));
+        assert_eq!(monitor, own);
+        assert_eq!(table.get(own).map(|owner| (**owner).clone()), Some(container("uid")));
+        assert_eq!(table.acquire(container("")), own);
+        for _ in 0..3 {
+            table.leave(own);
+        }
+        table.release(own);
+        assert!(table.is_empty());
+        assert_eq!(table.acquire(container("")), own, "nothing of it is left");
+        assert_eq!(table.get(own).map(|owner| (**owner).clone()), Some(container("")));
     }
 
     #[test]

@@ -89,7 +89,9 @@ pub struct WorkloadTick {
     pub memory: Vec<(OwnerId, Bytes)>,
     /// The machine's memory, and how much of it is in use; none where it couldn't be read.
     pub machine_memory: Option<(Bytes, Bytes)>,
-    /// Processes left out because there are too many.
+    /// CPUs that are online.
+    pub cpus: u32,
+    /// Processes left out because there are too many, since the start.
     pub dropped_processes: u64,
 }
 
@@ -118,7 +120,7 @@ pub struct WorkloadReader {
     ended: Vec<(u32, u64)>,
     dropped_processes: u64,
     machine_memory: Option<(Bytes, Bytes)>,
-    cpus: u64,
+    cpus: u32,
     busy: Option<CpuTime>,
     tick: u64,
 }
@@ -180,7 +182,7 @@ impl WorkloadReader {
         if !self.settings.cgroups {
             return Ok(());
         }
-        let possible = possible_cpu_time(elapsed, self.cpus);
+        let possible = possible_cpu_time(elapsed, self.cpus.into());
         let mut failure = None;
         for reader in [&mut self.first, &mut self.second].into_iter().flatten() {
             let outcome = reader.tick(&mut self.owners, possible);
@@ -301,6 +303,7 @@ impl WorkloadReader {
             ended: std::mem::take(&mut self.ended),
             memory,
             machine_memory: self.machine_memory,
+            cpus: self.cpus,
             dropped_processes: self.dropped_processes,
         }
     }
@@ -425,7 +428,7 @@ impl WorkloadReader {
             .skip(1)
             .take_while(|line| line.starts_with("cpu"))
             .count();
-        self.cpus = u64::try_from(cpus).unwrap_or(1).max(1);
+        self.cpus = u32::try_from(cpus).unwrap_or(1).max(1);
         self.machine_memory = parse_meminfo(&read("meminfo"))
             .map(|(total, available)| (total, Bytes(total.0.saturating_sub(available.0))));
         let layout = discover(&self.settings.procfs, &self.settings.sysfs);

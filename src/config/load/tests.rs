@@ -73,7 +73,7 @@ fn the_environment_beats_the_file_and_flags_beat_both() {
         ("WATTPRINT_SERVICE_HOST", "10.0.0.1"),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let flags = vec![("carbon.zone", Value::from("SE"))];
+    let flags = vec![("carbon.zone".to_owned(), Value::from("SE"))];
     let settings = load(Some(&path), environment, &flags).unwrap();
     assert_eq!(settings.carbon.zone.as_deref(), Some("SE"));
     assert_eq!(settings.carbon.pue, Some(1.3));

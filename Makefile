@@ -1,0 +1,41 @@
+# What a developer runs. `make test` is what CI runs; it needs Debian (or a promtool and a C compiler in PATH) and
+# Rust with clippy and rustfmt.
+
+CARGO ?= cargo
+# Debian packages that the tests use, and a program of each that tells whether it is there.
+TEST_TOOLS = prometheus:promtool gcc:cc
+
+.PHONY: run test lint bench audit tools
+
+run:
+	$(CARGO) run --release
+
+test: tools lint
+	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# Installs what is missing. As root it does so itself; otherwise through sudo.
+tools:
+	@missing=""; \
+	for tool in $(TEST_TOOLS); do \
+	  command -v "$${tool#*:}" >/dev/null 2>&1 || missing="$$missing $${tool%%:*}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# Needs root, since it makes cgroups: the load of 100 to 20,000 processes, and the micro-benchmarks.
+bench:
+	$(CARGO) bench --locked --bench micro
+	$(CARGO) bench --locked --bench load
+
+audit:
+	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.19.0
+	$(CARGO) deny --locked check licenses bans sources

@@ -1,0 +1,178 @@
+//! Flags, named as exporters name them, and what they set.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use config::Value;
+
+use crate::config::{ConfigError, DEFAULT_FILE, Overrides, Settings, load};
+
+/// Flags with a value: name, name of the value, help. The key in the configuration is the same with `_` for `-`.
+const VALUES: &[(&str, &str, &str)] = &[
+    ("web.telemetry-path", "PATH", "Path of the metrics [default: /metrics]"),
+    ("web.max-requests", "N", "Requests served at once; more get a 503 [default: 40]"),
+    ("path.procfs", "DIR", "Where procfs is mounted [default: /proc]"),
+    ("path.sysfs", "DIR", "Where sysfs is mounted [default: /sys]"),
+    ("sample.interval", "DURATION", "Time between two samples, 100ms to 60s [default: 1s]"),
+    ("carbon.zone", "ZONE", "Grid zone, such as FR, US-CA or SE-SE3 [default: the world's average]"),
+    ("carbon.cloud", "REGION", "Cloud region, such as aws:eu-west-3"),
+    ("carbon.intensity", "G_PER_KWH", "Constant carbon intensity in grams per kWh"),
+    ("carbon.basis", "BASIS", "Which emissions the factor counts: lifecycle or direct"),
+    ("carbon.pue", "RATIO", "Power usage effectiveness of the facility, 1 to 10 [default: none, 1.0 is used]"),
+    ("log.level", "LEVEL", "error, warn, info, debug or trace [default: info]"),
+    ("log.format", "FORMAT", "text or json [default: text]"),
+];
+
+/// Collectors that can be switched, and what they read.
+const COLLECTORS: &[(&str, &str)] = &[
+    ("rapl", "energy counters of CPU packages and memory (/sys/class/powercap)"),
+    ("hwmon", "energy and power inputs of /sys/class/hwmon"),
+    ("estimate", "the model for components that nothing measures"),
+    ("cgroup", "CPU time and memory of cgroups"),
+    ("process", "CPU time of processes"),
+];
+
+/// The command line.
+pub(super) fn command() -> Command {
+    let mut command = Command::new("wattprint")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Attributes this node's power and CO2e to containers, pods, jobs, services, VMs and processes")
+        .after_help(
+            "Each setting can also stand in the configuration file (TOML) or in the environment: \
+             web.max-requests is max_requests in [web] and WATTPRINT_WEB__MAX_REQUESTS.",
+        )
+        .subcommand(Command::new("serve").about("Measure and serve metrics (the default)"))
+        .subcommand(
+            Command::new("check")
+                .about("Say what can be measured here, what can't, and what would fix it")
+                .after_help("Exit code: 0 if something measured is in use, 1 if only models are, 2 if nothing works.")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
+        )
+        .arg(
+            Arg::new("config.file")
+                .long("config.file")
+                .value_name("FILE")
+                .global(true)
+                .value_parser(value_parser!(PathBuf))
+                .help(format!("Configuration file [default: {DEFAULT_FILE}, if it is there]")),
+        )
+        .arg(
+            Arg::new("web.listen-address")
+                .long("web.listen-address")
+                .value_name("HOST:PORT")
+                .global(true)
+                .action(ArgAction::Append)
+                .help("Address to listen on; can be given several times [default: :10125]"),
+        )
+        .arg(switch("simulate").help("Make up a node's meters, for demos; every meter says so"));
+    for (name, value, help) in VALUES {
+        command = command.arg(Arg::new(*name).long(*name).value_name(*value).global(true).help(*help));
+    }
+    for (name, reads) in COLLECTORS {
+        let on: &'static str = collector_flag(name, true);
+        let off: &'static str = collector_flag(name, false);
+        command = command
+            .arg(switch(on).overrides_with(off).help(format!("Read {reads} [default]")))
+            .arg(switch(off).overrides_with(on).help(format!("Don't read {reads}")));
+    }
+    command
+}
+
+fn switch(name: &'static str) -> Arg {
+    Arg::new(name).long(name).global(true).action(ArgAction::SetTrue)
+}
+
+/// The flag and the configuration key of each switch of a collector.
+fn collector_flag(name: &str, on: bool) -> &'static str {
+    match (name, on) {
+        ("rapl", true) => "collector.rapl",
+        ("rapl", false) => "no-collector.rapl",
+        ("hwmon", true) => "collector.hwmon",
+        ("hwmon", false) => "no-collector.hwmon",
+        ("estimate", true) => "collector.estimate",
+        ("estimate", false) => "no-collector.estimate",
+        ("cgroup", true) => "collector.cgroup",
+        ("cgroup", false) => "no-collector.cgroup",
+        (_, true) => "collector.process",
+        (_, false) => "no-collector.process",
+    }
+}
+
+/// Puts the settings together from file, environment and flags.
+pub(super) fn settings(
+    matches: &ArgMatches,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, ConfigError> {
+    let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
+    let mut overrides: Overrides = Vec::new();
+    for (name, _, _) in VALUES {
+        if let Some(value) = matches.get_one::<String>(name) {
+            overrides.push((name.replace('-', "_"), Value::from(value.clone())));
+        }
+    }
+    if let Some(addresses) = matches.get_many::<String>("web.listen-address") {
+        let addresses: Vec<String> = addresses.cloned().collect();
+        overrides.push(("web.listen_address".to_owned(), Value::from(addresses)));
+    }
+    for (name, _) in COLLECTORS {
+        for on in [true, false] {
+            if matches.get_flag(collector_flag(name, on)) {
+                overrides.push((collector_flag(name, true).to_owned(), Value::from(on)));
+            }
+        }
+    }
+    if matches.get_flag("simulate") {
+        overrides.push(("simulate".to_owned(), Value::from(true)));
+    }
+    load(matches.get_one::<PathBuf>("config.file").map(PathBuf::as_path), environment, &overrides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Settings, ConfigError> {
+        let arguments = std::iter::once("wattprint").chain(arguments.iter().copied());
+        settings(&command().try_get_matches_from(arguments).unwrap(), [])
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_reach_their_settings_before_and_after_the_subcommand() {
+        let settings =
+            parse(&["--web.listen-address=:1", "--web.listen-address", ":2", "--sample.interval", "250ms"]).unwrap();
+        assert_eq!(settings.web.listen_address, [":1", ":2"]);
+        assert_eq!(settings.sample.interval.as_millis(), 250);
+        let settings = parse(&["--carbon.zone=FR", "check", "--carbon.pue", "1.2", "--no-collector.rapl"]).unwrap();
+        assert_eq!(settings.carbon.zone.as_deref(), Some("FR"));
+        assert_eq!(settings.carbon.pue, Some(1.2));
+        assert!(!settings.collector.rapl && settings.collector.hwmon);
+    }
+
+    #[test]
+    fn every_flag_names_a_setting() {
+        let known = serde_json::to_value(Settings::default()).unwrap();
+        let keys = VALUES.iter().map(|(name, _, _)| name.replace('-', "_"));
+        let collectors = COLLECTORS.iter().map(|(name, _)| collector_flag(name, true).to_owned());
+        for key in keys.chain(collectors) {
+            let (table, field) = key.split_once('.').unwrap();
+            assert!(known[table].as_object().unwrap().contains_key(field), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_last_switch_wins() {
+        assert!(parse(&["--no-collector.rapl", "--collector.rapl"]).unwrap().collector.rapl);
+        assert!(!parse(&["--collector.rapl", "--no-collector.rapl"]).unwrap().collector.rapl);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key() {
+        let text = parse(&["--carbon.pue=high"]).unwrap_err().to_string();
+        assert!(text.contains("carbon.pue") && text.contains("high"), "{text}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line: one file for each subcommand.
+
+mod check;
+mod flags;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::carbon::factors::{FactorError, FactorSettings, Factors};
+use crate::config::{Carbon, ConfigError, Settings};
+use crate::sampler::ClockError;
+use crate::web::WebError;
+
+/// Bad usage or a bad configuration.
+const USAGE: u8 = 2;
+/// The daemon can't run.
+const FAILURE: u8 = 1;
+
+/// Why a command ended.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Factor(#[from] FactorError),
+    #[error("{0}")]
+    Clock(#[from] ClockError),
+    #[error("{0}")]
+    Web(#[from] WebError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("the sampler ended unexpectedly; the log says why")]
+    SamplerEnded,
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CliError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Factor(_) | Self::Web(WebError::Address { .. } | WebError::TelemetryPath { .. }) => {
+                ExitCode::from(USAGE)
+            }
+            Self::Clock(_) | Self::Web(_) | Self::Io(_) | Self::SamplerEnded | Self::Json(_) => {
+                ExitCode::from(FAILURE)
+            }
+        }
+    }
+}
+
+/// Runs the command that the arguments ask for, and gives the exit code of the process. `out` and `err` are the
+/// standard streams.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    let matches = match flags::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let (stream, code) = if error.use_stderr() { (err, USAGE) } else { (out, 0) };
+            let _ = write!(stream, "{}", error.render());
+            return ExitCode::from(code);
+        }
+    };
+    let settings = match flags::settings(&matches, environment) {
+        Ok(settings) => settings,
+        Err(error) => return fail(err, &error.into()),
+    };
+    let outcome = match matches.subcommand() {
+        Some(("check", options)) => check::run(&settings, options.get_flag("json"), out),
+        _ => serve::run(&settings).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| fail(err, &error))
+}
+
+fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
+    // Nothing is left to be done where even this can't be written.
+    let _ = writeln!(err, "wattprint: {error}");
+    error.exit_code()
+}
+
+/// The emission factors that the settings ask for.
+fn factors(settings: &Settings) -> Result<Factors, FactorError> {
+    let Carbon { intensity, zone, cloud, basis, pue } = settings.carbon.clone();
+    crate::carbon::factors::resolve(&FactorSettings { intensity, zone, cloud, basis, pue })
+}
+
+/// Raises the limit of open files as far as the system lets, and gives how many may be kept open for cgroups.
+fn raise_open_files() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    /// For sockets, the log and files that are opened for a moment.
+    const RESERVED: u64 = 1_000;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,122 @@
+//! `wattprint serve`: measure and serve metrics until a signal ends it.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{CliError, factors, raise_open_files};
+use crate::config::{LogFormat, Settings};
+use crate::sampler::{Clock, Sampler};
+use crate::snapshot::SnapshotCell;
+use crate::web::{self, WebSettings};
+
+/// A sampler that hangs in a system call is left behind after this time.
+const SAMPLER_GRACE: Duration = Duration::from_millis(500);
+
+pub(super) fn run(settings: &Settings) -> Result<(), CliError> {
+    start_log(settings);
+    let factors = factors(settings)?;
+    let web = web_settings(settings)?;
+    let clock = Clock::new()?;
+    let listeners = web::bind(&web.listen)?;
+    info!(version = env!("CARGO_PKG_VERSION"), "wattprint starts");
+    if let Some(notice) = factors.notice() {
+        warn!("{notice}");
+    }
+    if settings.simulate {
+        warn!("simulated: the meters are made up, no figure is real");
+    }
+    let sampler = Sampler::new(settings, factors, clock, raise_open_files());
+    info!(layout = %sampler.workloads().layout(), "cgroups");
+    let cell = Arc::new(SnapshotCell::new());
+    let (stop, stopped) = mpsc::channel();
+    let published = Arc::clone(&cell);
+    let thread =
+        thread::Builder::new().name("sampler".to_owned()).spawn(move || sampler.run(&published, &stopped))?;
+    // One thread is enough: handlers only hand out what is encoded already.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(listeners, web, cell, clock, &thread));
+    // The receiver is gone if the sampler ended already.
+    let _ = stop.send(());
+    runtime.block_on(wait_for(&thread));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Serves until a signal comes or the sampler ends.
+async fn serve(
+    listeners: Vec<std::net::TcpListener>,
+    settings: WebSettings,
+    cell: Arc<SnapshotCell>,
+    clock: Clock,
+    sampler: &JoinHandle<()>,
+) -> Result<(), CliError> {
+    let (shutdown, ended) = watch::channel(false);
+    let now = Arc::new(move || clock.now().monotonic);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut server = tokio::spawn(web::serve(listeners, settings, cell, now, ended));
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let outcome = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = look.tick() => {
+                if sampler.is_finished() {
+                    break Err(CliError::SamplerEnded);
+                }
+            }
+            result = &mut server => {
+                return result.map_err(std::io::Error::other)?.map_err(CliError::from);
+            }
+        }
+    };
+    info!("wattprint ends");
+    // The server stops by itself within its grace.
+    let _ = shutdown.send(true);
+    server.await.map_err(std::io::Error::other)??;
+    outcome
+}
+
+async fn wait_for(thread: &JoinHandle<()>) {
+    let step = Duration::from_millis(5);
+    let mut waited = Duration::ZERO;
+    while !thread.is_finished() && waited < SAMPLER_GRACE {
+        tokio::time::sleep(step).await;
+        waited = waited.saturating_add(step);
+    }
+}
+
+fn web_settings(settings: &Settings) -> Result<WebSettings, CliError> {
+    let web = &settings.web;
+    let listen = web.listen_address.iter().map(|address| web::parse_listen(address));
+    Ok(WebSettings {
+        listen: listen.collect::<Result<_, _>>()?,
+        telemetry_path: web.telemetry_path.clone(),
+        limits: web::Limits { max_requests: web.max_requests, ..web::Limits::default() },
+    })
+}
+
+/// Sends the log to the standard error stream.
+fn start_log(settings: &Settings) {
+    let log = &settings.log;
+    // Libraries speak only where something is wrong with them.
+    let filter = EnvFilter::new(format!("warn,wattprint={}", log.level.as_str()));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // It fails only where a log was set up before, which is then used.
+    let _ = match log.format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+}

@@ -1,0 +1,193 @@
+//! The only clock: read, attribute, book, publish.
+
+mod attribute;
+mod clock;
+mod picture;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use crate::attribution::baseline::Baselines;
+use crate::attribution::cpu::CpuWeights;
+use crate::carbon::factors::Factors;
+use crate::config::Settings;
+use crate::ledger::Ledger;
+use crate::meters::cpu_table;
+use crate::meters::{MeterBank, MeterSettings, ModelSettings, TabulatedCpu, Tick};
+use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
+use crate::units::Watts;
+use crate::workloads::{ReaderSettings, WorkloadReader};
+
+pub use clock::{Clock, ClockError};
+
+/// The first interval is this short, so that a daemon with long ticks is ready soon.
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Reads the machine once a tick and keeps the books.
+#[derive(Debug)]
+pub struct Sampler {
+    clock: Clock,
+    interval: Duration,
+    meters: MeterBank,
+    workloads: WorkloadReader,
+    weights: CpuWeights,
+    baselines: Baselines,
+    ledger: Ledger,
+    factors: Factors,
+    books: attribute::Books,
+    log: watch::ChangeLog,
+    last: Option<Tick>,
+    sequence: u64,
+}
+
+impl Sampler {
+    /// Finds what can be read. `open_files` is how many files may be kept open.
+    pub fn new(settings: &Settings, factors: Factors, clock: Clock, open_files: usize) -> Self {
+        let limits = &settings.limits;
+        let reader = ReaderSettings {
+            procfs: settings.path.procfs.clone(),
+            sysfs: settings.path.sysfs.clone(),
+            processes: settings.collector.process,
+            cgroups: settings.collector.cgroup,
+            open_files: limits.open_files.min(open_files),
+            max_cgroups: limits.cgroups,
+            max_processes: limits.scanned_processes,
+        };
+        let baselines = settings.baseline.iter().map(|(key, watts)| (key.clone(), Watts(*watts))).collect();
+        Self {
+            clock,
+            interval: settings.sample.interval,
+            meters: MeterBank::new(&meter_settings(settings)),
+            workloads: WorkloadReader::new(reader, limits.workloads),
+            weights: CpuWeights::default(),
+            baselines: Baselines::new(baselines),
+            // As many absent units are remembered as present ones are shown.
+            ledger: Ledger::new(limits.retention, limits.processes, limits.workloads),
+            factors,
+            books: attribute::Books::default(),
+            log: watch::ChangeLog::default(),
+            last: None,
+            sequence: 0,
+        }
+    }
+
+    /// The meters, for a survey.
+    pub fn meters(&self) -> &MeterBank {
+        &self.meters
+    }
+
+    /// The cgroups and processes, for a survey.
+    pub fn workloads(&self) -> &WorkloadReader {
+        &self.workloads
+    }
+
+    /// The emission factors in use.
+    pub fn factors(&self) -> &Factors {
+        &self.factors
+    }
+
+    /// Ticks until `stop` hears something or its sender is gone, and publishes each picture. The first look only
+    /// takes the counters' positions, so the first picture comes an interval later.
+    pub fn run(mut self, cell: &SnapshotCell, stop: &Receiver<()>) {
+        let start = self.clock.now();
+        self.tick(start);
+        let mut next = start.monotonic.saturating_add(self.interval.min(FIRST_INTERVAL));
+        loop {
+            let wait = next.saturating_sub(self.clock.now().monotonic);
+            match stop.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = self.clock.now();
+            let snapshot = self.tick(now);
+            cell.publish(Arc::new(snapshot));
+            next = next_tick(next, now.monotonic, self.interval);
+        }
+    }
+
+    /// Does one tick that ends `now`, and gives the picture.
+    pub fn tick(&mut self, now: Tick) -> Snapshot {
+        let elapsed = self.last.map_or(Duration::ZERO, |last| now.monotonic.saturating_sub(last.monotonic));
+        self.last = Some(now);
+        let mut collectors = Vec::new();
+
+        let begun = self.clock.now().monotonic;
+        let outcome = self.workloads.read_cgroups(elapsed);
+        self.note(&mut collectors, "cgroup", begun, outcome.err());
+        let begun = self.clock.now().monotonic;
+        let outcome = self.workloads.read_processes();
+        self.note(&mut collectors, "process", begun, outcome.err().map(|error| error.to_string()));
+        let usage = self.workloads.collect();
+
+        let begun = self.clock.now().monotonic;
+        let busy = usage.busy.map(|busy| Duration::from_nanos(busy.as_nanos()));
+        let readings = self.meters.tick(now, busy);
+        let took = self.clock.now().monotonic.saturating_sub(begun);
+        for outcome in &readings.collectors {
+            collectors.push(CollectorStatus {
+                collector: outcome.name,
+                success: outcome.success,
+                duration: took,
+                last_error: outcome.error.clone(),
+            });
+        }
+
+        self.ledger.begin(now.boottime, self.workloads.owners_mut(), self.factors.grid.intensity, self.factors.pue);
+        self.attribute(&usage, &readings, elapsed);
+        self.log.tell(now.boottime, &collectors, &readings.reports);
+        self.sequence = self.sequence.saturating_add(1);
+        self.picture(now, elapsed, collectors, &usage, readings.reports)
+    }
+
+    fn note(
+        &self,
+        collectors: &mut Vec<CollectorStatus>,
+        collector: &'static str,
+        begun: Duration,
+        error: Option<String>,
+    ) {
+        collectors.push(CollectorStatus {
+            collector,
+            success: error.is_none(),
+            duration: self.clock.now().monotonic.saturating_sub(begun),
+            last_error: error.map(Arc::from),
+        });
+    }
+}
+
+/// When the tick after one at `due` that ended at `now` is due: on the same grid, missed ones left out.
+fn next_tick(due: Duration, now: Duration, interval: Duration) -> Duration {
+    let late = now.saturating_sub(due).as_nanos();
+    let missed = u32::try_from(late / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+    due.saturating_add(interval.saturating_mul(missed.saturating_add(1)))
+}
+
+/// What the meters need to know of the settings.
+fn meter_settings(settings: &Settings) -> MeterSettings {
+    let model = &settings.model;
+    MeterSettings {
+        sysfs: settings.path.sysfs.clone(),
+        procfs: settings.path.procfs.clone(),
+        rapl: settings.collector.rapl,
+        hwmon: settings.collector.hwmon,
+        estimate: settings.collector.estimate,
+        simulate: settings.simulate,
+        model: ModelSettings {
+            cpu_max: model.cpu_tdp_watts.map(Watts),
+            cpu_idle: model.cpu_idle_watts.map(Watts),
+            dram_per_gb: Some(Watts(model.memory_watts_per_gb)),
+            lookup: |name| {
+                cpu_table::lookup(name).map(|found| TabulatedCpu {
+                    name: found.name,
+                    tdp: found.tdp,
+                    threads: found.threads,
+                })
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

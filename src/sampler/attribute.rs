@@ -1,0 +1,192 @@
+//! Gives the energy of one tick to those who used it.
+
+use std::time::Duration;
+
+use crate::attribution::apportion::{apportion, fraction};
+use crate::attribution::baseline::{self, Split};
+use crate::attribution::dram::{MemoryWeights, memory_weights};
+use crate::ledger::{Reason, State};
+use crate::meters::{Component, ComponentDelta, DomainDelta, MeterTick, Quality};
+use crate::sampler::Sampler;
+use crate::units::{CpuTime, Microjoules, Watts};
+use crate::workloads::WorkloadTick;
+use crate::workloads::owners::OwnerId;
+
+/// What is carried from tick to tick beside the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// By [`Component::index`]; none for a component that never had a meter.
+    pub(super) components: [Option<ComponentState>; Component::ALL.len()],
+    /// Energy of the other components since the whole-node meter last spoke.
+    since_node: Microjoules,
+    /// By how much the other components have been above the whole-node meter.
+    above_node: Microjoules,
+}
+
+/// How a component fared in the last tick.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ComponentState {
+    /// The worst quality among its meters.
+    pub(super) quality: Quality,
+    /// The time that its energy was drawn in; none if it booked nothing.
+    pub(super) elapsed: Option<Duration>,
+}
+
+impl Sampler {
+    /// Books everything that one tick brought.
+    pub(super) fn attribute(&mut self, usage: &WorkloadTick, readings: &MeterTick, elapsed: Duration) {
+        let owners = self.workloads.owners().len();
+        let weights = if usage.nodes.is_empty() {
+            whole_machine(usage, owners)
+        } else {
+            self.weights.weigh(&usage.nodes, owners)
+        };
+        for (index, &time) in weights.iter().enumerate() {
+            if let Some(id) = OwnerId::from_index(index).filter(|_| time > 0) {
+                self.ledger.add_cpu_time(id, CpuTime::from_nanos(time));
+            }
+        }
+        let memory = memory_weights(&usage.memory, usage.machine_memory, owners);
+        let utilisation = utilisation(usage, elapsed);
+        let mut shares = Vec::new();
+        for delta in &readings.components {
+            let Some(split) = self.split(delta, utilisation) else { continue };
+            match delta.component {
+                Component::Cpu => self.ledger.book_idle(Component::Cpu, split.idle),
+                Component::Dram => self.book_idle_memory(split.idle, &memory),
+                Component::Gpu | Component::Other => {}
+            }
+            shares.push((delta.component, self.book_active(delta.component, split.active, &weights)));
+            self.books.since_node += split.idle + split.active;
+        }
+        self.book_processes(usage, &weights, &shares);
+        if let Some(node) = &readings.node {
+            self.book_other(node);
+        }
+    }
+
+    /// Divides a component's energy into idle and active, domain by domain, and lets the baselines learn from it.
+    fn split(&mut self, delta: &ComponentDelta, utilisation: Option<f64>) -> Option<Split> {
+        let state = self.books.components.get_mut(delta.component.index())?;
+        let quality = delta.domains.iter().map(|domain| domain.quality).max();
+        let elapsed = delta.domains.iter().map(|domain| domain.elapsed).max();
+        *state = match (quality, *state) {
+            (Some(quality), _) => Some(ComponentState { quality, elapsed }),
+            (None, Some(before)) => Some(ComponentState { elapsed: None, ..before }),
+            (None, None) => return None,
+        };
+        let mut all = Split::default();
+        for domain in &delta.domains {
+            let known = match domain.modelled_idle {
+                Some(idle) if !self.baselines.is_configured(&domain.id) => Some(idle),
+                _ => {
+                    self.baselines.observe(&domain.id, domain.energy, domain.elapsed, utilisation);
+                    self.baselines.get(&domain.id)
+                }
+            };
+            let part = baseline::split(domain.energy, known, domain.elapsed);
+            all.idle += part.idle;
+            all.active += part.active;
+        }
+        Some(all)
+    }
+
+    /// Books active energy by CPU time and returns the shares by owner.
+    fn book_active(&mut self, component: Component, energy: Microjoules, weights: &[u64]) -> Vec<Microjoules> {
+        let Some(shares) = apportion(energy, weights) else {
+            self.ledger.book_unattributed(component, Reason::NoEvidence, energy);
+            return Vec::new();
+        };
+        for (index, &share) in shares.iter().enumerate().filter(|(_, share)| !share.is_zero()) {
+            if let Some(id) = OwnerId::from_index(index) {
+                let kind = self.workloads.owners().kind(id);
+                self.ledger.book(id, kind, component, State::Active, share);
+            }
+        }
+        shares
+    }
+
+    /// Books the idle energy of memory by who holds it; what nobody holds is idle.
+    fn book_idle_memory(&mut self, energy: Microjoules, memory: &MemoryWeights) {
+        let mut weights = memory.owners.clone();
+        weights.push(memory.unused);
+        let Some(shares) = apportion(energy, &weights) else {
+            self.ledger.book_idle(Component::Dram, energy);
+            return;
+        };
+        for (index, &share) in shares.iter().enumerate().filter(|(_, share)| !share.is_zero()) {
+            if index == memory.owners.len() {
+                self.ledger.book_idle(Component::Dram, share);
+            } else if let Some(id) = OwnerId::from_index(index) {
+                let kind = self.workloads.owners().kind(id);
+                self.ledger.book(id, kind, Component::Dram, State::Idle, share);
+            }
+        }
+    }
+
+    /// Splits each owner's active energy over its living processes. What processes used that have died stays
+    /// with the owner.
+    fn book_processes(
+        &mut self,
+        usage: &WorkloadTick,
+        weights: &[u64],
+        shares: &[(Component, Vec<Microjoules>)],
+    ) {
+        let mut living = vec![0_u64; weights.len()];
+        for process in &usage.processes {
+            if let Some(sum) = living.get_mut(process.owner.index()) {
+                *sum = sum.saturating_add(process.cpu_time.as_nanos());
+            }
+        }
+        for process in &usage.processes {
+            let at = process.owner.index();
+            // The processes' clocks are read a little later than the cgroup's, so they may show more.
+            let whole = weights.get(at).copied().unwrap_or(0).max(living.get(at).copied().unwrap_or(0));
+            let owner = self.ledger.owner(process.owner).cloned();
+            for (component, by_owner) in shares {
+                let Some(&share) = by_owner.get(at) else { continue };
+                let energy = fraction(share, process.cpu_time.as_nanos(), whole);
+                if !energy.is_zero() {
+                    let key = (process.pid, process.start_time);
+                    self.ledger.processes_mut().book(key, &process.comm, owner.as_ref(), *component, energy);
+                }
+            }
+        }
+        self.ledger.processes_mut().end(&usage.ended);
+    }
+
+    /// Books what the whole-node meter shows beyond the components. Where they were above it, which readings of
+    /// different instants can make happen, that much is taken off later.
+    fn book_other(&mut self, node: &DomainDelta) {
+        let parts = std::mem::take(&mut self.books.since_node) + std::mem::take(&mut self.books.above_node);
+        self.books.above_node = parts.saturating_sub(node.energy);
+        let other = node.energy.saturating_sub(parts);
+        self.ledger.book_unattributed(Component::Other, Reason::NoEvidence, other);
+        if let Some(state) = self.books.components.get_mut(Component::Other.index()) {
+            *state = Some(ComponentState { quality: node.quality, elapsed: Some(node.elapsed) });
+        }
+    }
+
+    /// The power of a component in the last tick, for energy booked on whomever.
+    pub(super) fn power(&self, component: Component, energy: Microjoules) -> Option<Watts> {
+        let state = self.books.components.get(component.index()).copied().flatten()?;
+        energy.over(state.elapsed?)
+    }
+}
+
+/// Without cgroups all that ran is the system.
+fn whole_machine(usage: &WorkloadTick, owners: usize) -> Vec<u64> {
+    let seen: CpuTime = usage.processes.iter().map(|process| process.cpu_time).sum();
+    let mut weights = vec![0; owners];
+    if let Some(system) = weights.get_mut(OwnerId::SYSTEM.index()) {
+        *system = usage.busy.unwrap_or_default().max(seen).as_nanos();
+    }
+    weights
+}
+
+/// The share of the machine's CPU time that was used, 0 to 1.
+fn utilisation(usage: &WorkloadTick, elapsed: Duration) -> Option<f64> {
+    let possible = elapsed.as_secs_f64() * f64::from(usage.cpus);
+    (possible > 0.0).then_some(())?;
+    Some((usage.busy?.as_seconds() / possible).clamp(0.0, 1.0))
+}

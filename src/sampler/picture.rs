@@ -1,0 +1,166 @@
+//! Makes the picture that readers see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::{Account, ProcessAccount, State};
+use crate::meters::{Component, MeterReport, Tick};
+use crate::sampler::Sampler;
+use crate::snapshot::{
+    CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, MeterStatus, ProcessTotals,
+    Snapshot, Unattributed, WorkloadTotals,
+};
+use crate::units::Watts;
+use crate::workloads::WorkloadTick;
+use crate::workloads::owner::{Owner, OwnerKind};
+
+impl Sampler {
+    /// The node as it is at the end of this tick.
+    pub(super) fn picture(
+        &mut self,
+        now: Tick,
+        elapsed: Duration,
+        collectors: Vec<CollectorStatus>,
+        usage: &WorkloadTick,
+        reports: Vec<MeterReport>,
+    ) -> Snapshot {
+        let known: Vec<Component> = Component::ALL
+            .into_iter()
+            .filter(|component| self.books.components.get(component.index()).is_some_and(Option::is_some))
+            .collect();
+        let processes = self.ledger.processes_mut().choose();
+        Snapshot {
+            sequence: self.sequence,
+            unix_time: self.clock.unix(),
+            monotonic: now.monotonic,
+            interval: self.interval,
+            components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
+            workloads: self.ledger.accounts().filter_map(|account| self.workload_totals(account, &known)).collect(),
+            processes: processes.iter().map(|account| self.process_totals(account, &known)).collect(),
+            meters: reports.into_iter().map(|report| self.meter_status(report)).collect(),
+            grid: self.factors.grid.clone(),
+            pue: self.factors.pue,
+            collectors,
+            unattributed: self.unattributed(&known),
+            series_dropped: self.series_dropped(usage),
+            elapsed,
+            sample_duration: self.clock.now().monotonic.saturating_sub(now.monotonic),
+        }
+    }
+
+    fn component_totals(&self, component: Component) -> Option<ComponentTotals> {
+        let state = self.books.components.get(component.index()).copied().flatten()?;
+        let book = self.ledger.component(component)?;
+        Some(ComponentTotals {
+            component,
+            quality: state.quality,
+            energy: book.energy,
+            power: self.power(component, book.in_tick),
+            emissions: book.emissions,
+            by_beneficiary: book.by_beneficiary,
+        })
+    }
+
+    fn workload_totals(&self, account: &Account, known: &[Component]) -> Option<WorkloadTotals> {
+        let owner = account.owner.as_ref()?;
+        let energy: Vec<EnergyCell> = cells(known, |component, state| account.totals.energy(component, state));
+        // A pod's own cgroup rarely uses anything; its series appear when it did.
+        if matches!(**owner, Owner::Pod { .. }) && energy.iter().all(|cell| cell.energy.is_zero()) {
+            return None;
+        }
+        let components = known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
+            component,
+            power: self.power(component, account.in_tick(component)).unwrap_or_default(),
+            emissions: account.totals.emissions(component),
+        });
+        Some(WorkloadTotals {
+            owner: Arc::clone(owner),
+            cpu_time: account.totals.cpu_time,
+            energy,
+            components: components.collect(),
+            ended: account.has_ended(),
+        })
+    }
+
+    fn process_totals(&self, account: &ProcessAccount, known: &[Component]) -> ProcessTotals {
+        let mut energy = cells(known, |component, state| account.totals.energy(component, state));
+        energy.retain(|cell| cell.state == State::Active);
+        let book = self.ledger.processes();
+        let power = |component: &Component| {
+            let watts: Option<Watts> = self.power(*component, book.in_tick(account, *component));
+            (*component, watts.unwrap_or_default())
+        };
+        ProcessTotals {
+            pid: account.pid,
+            start_time: account.start_time,
+            comm: Arc::clone(&account.comm),
+            owner: account.owner.clone().unwrap_or_else(|| Arc::new(Owner::System)),
+            energy,
+            power: known.iter().filter(|component| has_owners(**component)).map(power).collect(),
+            ended: account.has_ended(),
+        }
+    }
+
+    fn meter_status(&self, report: MeterReport) -> MeterStatus {
+        MeterStatus {
+            baseline: self.baselines.get(&report.id),
+            id: report.id,
+            quality: report.quality,
+            up: report.up,
+            feeds: report.feeds,
+            reason: report.reason,
+            energy: report.energy,
+            wraps: report.wraps,
+            resets: report.resets,
+        }
+    }
+
+    fn unattributed(&self, known: &[Component]) -> Vec<Unattributed> {
+        let books = known.iter().filter_map(|component| Some((*component, self.ledger.component(*component)?)));
+        books
+            .flat_map(|(component, book)| {
+                book.unattributed.iter().map(move |(reason, energy)| Unattributed {
+                    component,
+                    reason: reason.as_str(),
+                    energy: *energy,
+                })
+            })
+            .collect()
+    }
+
+    fn series_dropped(&self, usage: &WorkloadTick) -> Vec<DroppedSeries> {
+        let owners = self.workloads.owners();
+        let mut dropped: Vec<DroppedSeries> = [OwnerKind::Container, OwnerKind::Unit, OwnerKind::Job, OwnerKind::Vm]
+            .into_iter()
+            .map(|kind| DroppedSeries { family: kind.as_str(), dropped: owners.refused(kind) })
+            .collect();
+        let processes = self.ledger.processes().not_shown().saturating_add(usage.dropped_processes);
+        dropped.push(DroppedSeries { family: "process", dropped: processes });
+        dropped
+    }
+}
+
+/// Whether a component's energy goes to owners at all.
+fn has_owners(component: Component) -> bool {
+    component != Component::Other
+}
+
+/// The cells that an owner can have: CPU energy is active only, as its idle part is nobody's.
+fn cells(
+    known: &[Component],
+    energy: impl Fn(Component, State) -> crate::units::Microjoules,
+) -> Vec<EnergyCell> {
+    let mut cells = Vec::with_capacity(known.len() * 2);
+    for &component in known {
+        let states: &[State] = match component {
+            Component::Cpu => &[State::Active],
+            Component::Dram => &[State::Active, State::Idle],
+            Component::Gpu => &State::ALL,
+            Component::Other => &[],
+        };
+        for &state in states {
+            cells.push(EnergyCell { component, state, energy: energy(component, state) });
+        }
+    }
+    cells
+}
