@@ -9,3 +9,5 @@ pub mod workloads;
 pub mod meters;
 
 pub mod snapshot;
+
+pub mod web;
