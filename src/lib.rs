@@ -17,3 +17,5 @@ pub mod attribution;
 pub mod ledger;
 
 pub mod snapshot;
+
+pub mod web;

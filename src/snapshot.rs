@@ -1,12 +1,15 @@
 //! One immutable picture of the node per tick: the only thing that readers see.
 //!
 //! The sampler builds it, the web room and the journal read it. Everything in it is plain data: totals since
-//! the daemon started (monotone) and means over the last tick.
+//! the daemon started (monotone) and means over the last tick. Serialised, it is the body of
+//! `/api/v1/snapshot`: the names of fields with a quantity end in its unit there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use arc_swap::ArcSwapOption;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 pub use crate::carbon::factors::GridFactor;
 pub use crate::ledger::{Beneficiary, State};
@@ -20,10 +23,20 @@ pub struct Snapshot {
     /// Counts ticks from 1.
     pub sequence: u64,
     /// Wall-clock time at the end of the tick, since the Unix epoch.
+    #[serde(rename = "unix_time_seconds", serialize_with = "seconds")]
     pub unix_time: Duration,
+    /// The end of the tick on the monotonic clock that the web room's `now` reads too, so that the age of
+    /// a snapshot can be told whatever happens to the wall clock. Means nothing outside the process.
+    #[serde(skip)]
+    pub monotonic: Duration,
+    /// The configured time between two ticks.
+    #[serde(rename = "interval_seconds", serialize_with = "seconds")]
+    pub interval: Duration,
     /// What sampling, attribution and booking took.
+    #[serde(rename = "sample_duration_seconds", serialize_with = "seconds")]
     pub sample_duration: Duration,
     /// Time covered by the last tick: the denominator of every power in here.
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// One entry for each component that has a meter or a model.
     pub components: Vec<ComponentTotals>,
@@ -36,6 +49,7 @@ pub struct Snapshot {
     /// The emission factor in force.
     pub grid: GridFactor,
     /// The overhead factor in force.
+    #[serde(rename = "pue_ratio")]
     pub pue: Pue,
     /// How each collector fared in the last tick.
     pub collectors: Vec<CollectorStatus>,
@@ -53,12 +67,16 @@ pub struct ComponentTotals {
     /// The worst quality among the meters that fed the last tick.
     pub quality: Quality,
     /// Energy since the daemon started; equals the sum over `by_beneficiary` to the microjoule.
+    #[serde(rename = "energy_uj")]
     pub energy: Microjoules,
     /// Mean power over the last tick; absent where the last tick booked nothing for lack of a reading.
+    #[serde(rename = "power_watts")]
     pub power: Option<Watts>,
     /// Location-based emissions, PUE included.
+    #[serde(rename = "emissions_grams")]
     pub emissions: Grams,
     /// The same energy by who it went to, in the order of [`Beneficiary::ALL`].
+    #[serde(rename = "energy_by_beneficiary_uj", serialize_with = "by_beneficiary")]
     pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
 }
 
@@ -70,6 +88,7 @@ pub struct EnergyCell {
     /// The state.
     pub state: State,
     /// Energy since the owner was first seen.
+    #[serde(rename = "energy_uj")]
     pub energy: Microjoules,
 }
 
@@ -79,8 +98,10 @@ pub struct ComponentCell {
     /// The component.
     pub component: Component,
     /// Mean power over the last tick, all states together; zero once the owner has ended.
+    #[serde(rename = "power_watts")]
     pub power: Watts,
     /// Location-based emissions since the owner was first seen, PUE included.
+    #[serde(rename = "emissions_grams")]
     pub emissions: Grams,
 }
 
@@ -90,6 +111,7 @@ pub struct WorkloadTotals {
     /// Whose they are.
     pub owner: Arc<Owner>,
     /// CPU time since the owner was first seen: the evidence for its share.
+    #[serde(rename = "cpu_time_ns")]
     pub cpu_time: CpuTime,
     /// Energy by component and state; combinations that can't occur are left out.
     pub energy: Vec<EnergyCell>,
@@ -105,6 +127,7 @@ pub struct ProcessTotals {
     /// Its id in the daemon's pid namespace.
     pub pid: u32,
     /// Start time in clock ticks since boot; with the pid it names the process for good.
+    #[serde(rename = "start_time_ticks")]
     pub start_time: u64,
     /// The command name as the kernel has it, at most 15 bytes.
     pub comm: Arc<str>,
@@ -113,6 +136,7 @@ pub struct ProcessTotals {
     /// Energy by component and state since the process was first seen.
     pub energy: Vec<EnergyCell>,
     /// Mean power over the last tick, by component.
+    #[serde(rename = "power_watts", serialize_with = "by_component")]
     pub power: Vec<(Component, Watts)>,
     /// Whether the process is gone; it is shown until its retention ends.
     pub ended: bool,
@@ -122,6 +146,7 @@ pub struct ProcessTotals {
 #[derive(Clone, Debug, Serialize)]
 pub struct MeterStatus {
     /// Its name.
+    #[serde(flatten)]
     pub id: MeterId,
     /// How good its figures are.
     pub quality: Quality,
@@ -132,8 +157,10 @@ pub struct MeterStatus {
     /// Why it was chosen, or why not, or what is wrong; one short sentence from a bounded set.
     pub reason: Arc<str>,
     /// Unwrapped energy since the daemon started; absent until a first interval could be measured.
+    #[serde(rename = "energy_uj")]
     pub energy: Option<Microjoules>,
     /// The learned or configured idle power.
+    #[serde(rename = "baseline_watts")]
     pub baseline: Option<Watts>,
     /// Times the counter passed its end.
     pub wraps: u64,
@@ -149,6 +176,7 @@ pub struct CollectorStatus {
     /// Whether it got all that it looked for.
     pub success: bool,
     /// How long it took.
+    #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     pub duration: Duration,
     /// What went wrong, short and from a bounded set; absent on success.
     pub last_error: Option<Arc<str>>,
@@ -162,6 +190,7 @@ pub struct Unattributed {
     /// Why: `no_evidence`, ...
     pub reason: &'static str,
     /// Energy since the daemon started.
+    #[serde(rename = "energy_uj")]
     pub energy: Microjoules,
 }
 
@@ -172,4 +201,72 @@ pub struct DroppedSeries {
     pub family: &'static str,
     /// How many, since the daemon started.
     pub dropped: u64,
+}
+
+/// Where the sampler puts each snapshot and every reader finds the latest one. Neither ever waits for the
+/// other.
+#[derive(Debug, Default)]
+pub struct SnapshotCell {
+    latest: ArcSwapOption<Snapshot>,
+}
+
+impl SnapshotCell {
+    /// A cell without a snapshot, as before the first tick.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces the snapshot that readers get from now on; those who hold an older one keep it.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.latest.store(Some(snapshot));
+    }
+
+    /// The latest snapshot, or `None` before the first tick.
+    pub fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.latest.load_full()
+    }
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn by_component<S: Serializer>(power: &[(Component, Watts)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(power.iter().map(|(component, watts)| (component.as_str(), watts)))
+}
+
+fn by_beneficiary<S: Serializer>(
+    energy: &[Microjoules; Beneficiary::ALL.len()],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(energy.len()))?;
+    for (beneficiary, energy) in Beneficiary::ALL.iter().zip(energy) {
+        map.serialize_entry(beneficiary.as_str(), energy)?;
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_what_serde_says() {
+        for state in [State::Active, State::Idle, State::Parked] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        let by_beneficiary = by_beneficiary(
+            &[1, 2, 3, 4, 5, 6, 7].map(Microjoules::new),
+            serde_json::value::Serializer,
+        );
+        let expected = serde_json::json!({
+            "container": 1, "unit": 2, "job": 3, "vm": 4, "system": 5, "idle": 6, "unattributed": 7,
+        });
+        assert_eq!(by_beneficiary.unwrap(), expected);
+    }
+
+    #[test]
+    fn the_cell_is_empty_before_the_first_snapshot() {
+        assert!(SnapshotCell::new().latest().is_none());
+    }
 }

@@ -44,6 +44,7 @@ pub struct GridFactor {
     /// `measured`, `estimated`, `forecast`, `stale` or `static`.
     pub quality: &'static str,
     /// The factor.
+    #[serde(rename = "intensity_grams_per_kwh")]
     pub intensity: GramsPerKwh,
 }
 

@@ -1,0 +1,225 @@
+//! A node made by hand, with every kind of owner and the names that are hardest to print.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::meters::{Component, Domain, MeterId, Quality};
+use crate::snapshot::{
+    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GridFactor,
+    MeterStatus, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
+};
+use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
+use crate::workloads::owner::{JobManager, Owner, OwnerKind, Runtime};
+
+/// A name with all that text formats and HTML must escape.
+pub(super) const NASTY: &str = "<script>\"&'\n\\";
+
+pub(super) fn container(id: &str, pod_uid: &str) -> Owner {
+    Owner::Container {
+        runtime: Runtime::Containerd,
+        id: id.into(),
+        name: "".into(),
+        pod_uid: pod_uid.into(),
+    }
+}
+
+pub(super) fn unit(unit: &str) -> Owner {
+    Owner::Unit { unit: unit.into() }
+}
+
+pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> WorkloadTotals {
+    let cell = |component, state, energy| EnergyCell {
+        component,
+        state,
+        energy: Microjoules::new(energy),
+    };
+    WorkloadTotals {
+        owner: Arc::new(owner),
+        cpu_time: CpuTime::from_nanos(active * 1000),
+        energy: vec![
+            cell(Component::Cpu, State::Active, active),
+            cell(Component::Dram, State::Active, active / 10),
+            cell(Component::Dram, State::Idle, idle),
+        ],
+        components: [Component::Cpu, Component::Dram]
+            .map(|component| ComponentCell {
+                component,
+                power: Watts(if ended { 0.0 } else { 1.25 }),
+                emissions: Grams(0.5),
+            })
+            .into(),
+        ended,
+    }
+}
+
+pub(super) fn process(pid: u32, comm: &str, owner: Owner, energy: u64, ended: bool) -> ProcessTotals {
+    ProcessTotals {
+        pid,
+        start_time: 77,
+        comm: comm.into(),
+        owner: Arc::new(owner),
+        energy: vec![EnergyCell {
+            component: Component::Cpu,
+            state: State::Active,
+            energy: Microjoules::new(energy),
+        }],
+        power: vec![(Component::Cpu, Watts(0.75))],
+        ended,
+    }
+}
+
+fn component(component: Component, power: Option<Watts>, workloads: &[WorkloadTotals]) -> ComponentTotals {
+    let by_beneficiary = Beneficiary::ALL.map(|beneficiary| match beneficiary {
+        Beneficiary::Owner(OwnerKind::System) => Microjoules::new(333_333),
+        Beneficiary::Owner(kind) => workloads
+            .iter()
+            .filter(|totals| totals.owner.kind() == kind)
+            .flat_map(|totals| &totals.energy)
+            .filter(|cell| cell.component == component)
+            .map(|cell| cell.energy)
+            .sum(),
+        Beneficiary::Idle => Microjoules::new(5_000_001),
+        Beneficiary::Unattributed => Microjoules::new(7),
+    });
+    ComponentTotals {
+        component,
+        quality: Quality::Measured,
+        energy: by_beneficiary.into_iter().sum(),
+        power,
+        emissions: Grams(12.5),
+        by_beneficiary,
+    }
+}
+
+fn meter(domain: Domain, device: &str, up: bool, reason: &str) -> MeterStatus {
+    MeterStatus {
+        id: MeterId {
+            meter: "rapl",
+            domain,
+            device: device.into(),
+        },
+        quality: Quality::Measured,
+        up,
+        feeds: up.then_some(Component::Cpu),
+        reason: reason.into(),
+        energy: up.then_some(Microjoules::new(123_456_789)),
+        baseline: up.then_some(Watts(11.5)),
+        wraps: 2,
+        resets: 1,
+    }
+}
+
+/// The node with these workloads and processes.
+pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>) -> Snapshot {
+    Snapshot {
+        sequence: 3,
+        unix_time: Duration::from_millis(1_800_000_000_250),
+        monotonic: Duration::from_secs(100),
+        interval: Duration::from_secs(1),
+        sample_duration: Duration::from_micros(1500),
+        elapsed: Duration::from_millis(1001),
+        components: vec![
+            component(Component::Cpu, Some(Watts(42.0)), &workloads),
+            component(Component::Dram, None, &workloads),
+        ],
+        workloads,
+        processes,
+        meters: vec![
+            meter(Domain::Package, "intel-rapl:0", true, "chosen: hardware counter"),
+            meter(
+                Domain::Dram,
+                "intel-rapl:0:1",
+                false,
+                "no permission to read energy_uj",
+            ),
+        ],
+        grid: GridFactor {
+            zone: "FR".into(),
+            provider: "embedded",
+            basis: "lifecycle",
+            quality: "static",
+            intensity: GramsPerKwh(44.2),
+        },
+        pue: Pue(1.2),
+        collectors: vec![
+            CollectorStatus {
+                collector: "rapl",
+                success: true,
+                duration: Duration::from_micros(120),
+                last_error: None,
+            },
+            CollectorStatus {
+                collector: "process",
+                success: false,
+                duration: Duration::from_micros(900),
+                last_error: Some("/proc isn't readable".into()),
+            },
+        ],
+        unattributed: vec![Unattributed {
+            component: Component::Cpu,
+            reason: "no_evidence",
+            energy: Microjoules::new(7),
+        }],
+        series_dropped: vec![DroppedSeries {
+            family: "process",
+            dropped: 12,
+        }],
+    }
+}
+
+/// A small node with a bit of everything.
+pub(super) fn snapshot() -> Snapshot {
+    let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let pod = "6f1d2c3b-0000-4000-8000-00000000beef";
+    let job = Owner::Job {
+        manager: JobManager::Slurm,
+        id: "4711".into(),
+        uid: Some(1000),
+    };
+    let lxc = Owner::Container {
+        runtime: Runtime::Lxc,
+        id: "".into(),
+        name: "web".into(),
+        pod_uid: "".into(),
+    };
+    let workloads = vec![
+        workload(container(id, pod), 9_000_001, 400_000, false),
+        workload(Owner::Pod { pod_uid: pod.into() }, 1_000, 20, false),
+        workload(lxc, 2_000_000, 30, false),
+        workload(unit("gone.service"), 50, 1, true),
+        workload(unit("ssh.service"), 7_000, 3, false),
+        workload(job.clone(), 8_000_003, 11, false),
+        workload(Owner::Vm { name: NASTY.into() }, 6_000_000, 9, false),
+    ];
+    let processes = vec![
+        process(42, "sh", unit("ssh.service"), 999, true),
+        process(42, "sh", unit("ssh.service"), 111, false),
+        process(4242, NASTY, container(id, pod), 8_000_000, false),
+        process(7, "solver", job, 8_000_003, false),
+    ];
+    with(workloads, processes)
+}
+
+/// A node whose metrics have at least `series` lines, for sizes and times.
+pub(super) fn large(series: usize) -> Snapshot {
+    // Each container has 3 + 2 + 2 + 1 series, each process 2.
+    let containers = series / 10 + 1;
+    let id = |n: usize| format!("{n:064x}").chars().rev().collect::<String>();
+    let workloads = (0..containers)
+        .map(|n| {
+            workload(
+                container(&id(n), &format!("6f1d2c3b-0000-4000-8000-{n:012x}")),
+                1_000_000,
+                7,
+                false,
+            )
+        })
+        .collect();
+    let processes = (0..containers)
+        .map(|n| {
+            let pid = u32::try_from(n + 2).unwrap();
+            process(pid, "worker", container(&id(n), ""), 1_000, false)
+        })
+        .collect();
+    with(workloads, processes)
+}

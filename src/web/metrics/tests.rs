@@ -1,0 +1,274 @@
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::{any, proptest};
+
+use super::{FAMILIES, Kind, Source, encode, reference_markdown};
+use crate::snapshot::Snapshot;
+use crate::web::fixture::{self, NASTY};
+
+/// One sample of the text.
+#[derive(Debug, PartialEq)]
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+/// Reads the text format back: names with their type, and samples.
+fn parse(text: &str) -> (Vec<(String, String)>, Vec<Sample>) {
+    let (mut types, mut samples) = (Vec::new(), Vec::new());
+    assert!(text.ends_with('\n'));
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            types.push((name.to_owned(), kind.to_owned()));
+        } else if !line.starts_with("# HELP ") {
+            samples.push(parse_sample(line));
+        }
+    }
+    (types, samples)
+}
+
+fn parse_sample(line: &str) -> Sample {
+    let end = line.find(['{', ' ']).unwrap();
+    let mut labels = BTreeMap::new();
+    let mut rest = &line[end..];
+    if let Some(inner) = rest.strip_prefix('{') {
+        let mut chars = inner.char_indices();
+        loop {
+            let name: String = chars.by_ref().map(|(_, c)| c).take_while(|c| *c != '=').collect();
+            assert_eq!(chars.next().unwrap().1, '"', "{line}");
+            let mut value = String::new();
+            loop {
+                match chars.next().unwrap().1 {
+                    '"' => break,
+                    '\\' => value.push(match chars.next().unwrap().1 {
+                        'n' => '\n',
+                        c @ ('"' | '\\') => c,
+                        other => panic!("escape {other:?} in {line}"),
+                    }),
+                    c => value.push(c),
+                }
+            }
+            assert!(labels.insert(name, value).is_none(), "{line}");
+            match chars.next().unwrap() {
+                (_, ',') => {}
+                (at, '}') => {
+                    rest = &inner[at + 1..];
+                    break;
+                }
+                other => panic!("{other:?} in {line}"),
+            }
+        }
+    }
+    Sample {
+        name: line[..end].to_owned(),
+        labels,
+        value: rest.trim().parse().unwrap(),
+    }
+}
+
+fn text(snapshot: &Snapshot) -> String {
+    let own = super::OwnProcess::read().unwrap();
+    encode(Source {
+        snapshot,
+        own: Some(&own),
+    })
+    .unwrap()
+}
+
+/// The values of one family, by the label values joined with `/`, empty ones left out.
+fn values(snapshot: &Snapshot, family: &str) -> Vec<(String, f64)> {
+    let declared = FAMILIES.iter().find(|declared| declared.name == family).unwrap();
+    let (_, samples) = parse(&text(snapshot));
+    let of_family = samples.into_iter().filter(|sample| sample.name == family);
+    of_family
+        .map(|sample| {
+            let values = declared.labels.iter().map(|label| sample.labels[*label].as_str());
+            let values: Vec<_> = values.filter(|value| !value.is_empty()).collect();
+            (values.join("/"), sample.value)
+        })
+        .collect()
+}
+
+#[test]
+fn every_family_is_there_once_with_its_own_labels() {
+    let (types, samples) = parse(&text(&fixture::snapshot()));
+    let declared: Vec<_> = FAMILIES
+        .iter()
+        .map(|family| (family.name.to_owned(), family.kind.as_str().to_owned()))
+        .collect();
+    assert_eq!(types, declared, "all families, in order, each once");
+
+    let mut series = HashSet::new();
+    for sample in &samples {
+        let family = FAMILIES.iter().find(|family| family.name == sample.name).unwrap();
+        let mut labels = family.labels.to_vec();
+        labels.sort_unstable();
+        assert!(sample.labels.keys().eq(labels), "{sample:?}");
+        assert!(
+            series.insert(format!("{}{:?}", sample.name, sample.labels)),
+            "twice: {sample:?}"
+        );
+    }
+
+    // All lines of a family stand together.
+    let mut names: Vec<_> = samples.iter().map(|sample| &sample.name).collect();
+    names.dedup();
+    assert_eq!(names.len(), names.iter().collect::<HashSet<_>>().len());
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    for family in FAMILIES {
+        let total = family.name.ends_with("_total");
+        assert_eq!(family.kind == Kind::Counter, total, "{}", family.name);
+        assert!(
+            family.help.ends_with('.') && !family.help.contains("  "),
+            "{}",
+            family.name
+        );
+        let prefixed = family.name.starts_with("wattprint_") || family.name.starts_with("process_");
+        assert!(prefixed, "{}", family.name);
+    }
+}
+
+#[test]
+fn owners_add_up_to_the_node() {
+    let snapshot = fixture::snapshot();
+    for totals in &snapshot.components {
+        let prefix = format!("{}/", totals.component.as_str());
+        let by_kind: f64 = values(&snapshot, "wattprint_node_owner_energy_joules_total")
+            .iter()
+            .filter(|(labels, _)| labels.starts_with(&prefix))
+            .map(|(_, joules)| (joules * 1e6).round())
+            .sum();
+        let node = values(&snapshot, "wattprint_node_energy_joules_total");
+        let (_, node) = node
+            .iter()
+            .find(|(labels, _)| *labels == totals.component.as_str())
+            .unwrap();
+        assert_eq!(by_kind, (node * 1e6).round());
+    }
+    let containers: f64 = values(&snapshot, "wattprint_container_energy_joules_total")
+        .iter()
+        .filter(|(labels, _)| labels.contains("/cpu/"))
+        .map(|(_, joules)| (joules * 1e6).round())
+        .sum();
+    let node = values(&snapshot, "wattprint_node_owner_energy_joules_total");
+    let (_, node) = node.iter().find(|(labels, _)| labels == "cpu/container").unwrap();
+    assert_eq!(containers, (node * 1e6).round());
+}
+
+#[test]
+fn owners_have_the_labels_of_their_family() {
+    let snapshot = fixture::snapshot();
+    let labels = |family| {
+        values(&snapshot, family)
+            .into_iter()
+            .map(|(labels, _)| labels)
+            .collect::<Vec<_>>()
+    };
+    let pod = "6f1d2c3b-0000-4000-8000-00000000beef";
+    assert_eq!(
+        labels("wattprint_container_cpu_seconds_total"),
+        [
+            format!("{pod}/0123456789ab/containerd"),
+            pod.to_owned(),
+            "web/lxc".to_owned()
+        ]
+    );
+    assert_eq!(
+        labels("wattprint_unit_power_watts"),
+        [
+            "ssh.service/cpu",
+            "ssh.service/dram",
+            "gone.service/cpu",
+            "gone.service/dram"
+        ]
+    );
+    assert_eq!(
+        labels("wattprint_job_emissions_grams_total"),
+        ["slurm/4711/1000/cpu", "slurm/4711/1000/dram"]
+    );
+    assert_eq!(labels("wattprint_vm_power_watts")[0], format!("{NASTY}/cpu"));
+    assert_eq!(
+        values(&snapshot, "wattprint_process_energy_joules_total"),
+        [
+            ("42/sh/ssh.service/cpu/active".to_owned(), 0.000_111),
+            (format!("4242/{NASTY}/0123456789ab/cpu/active"), 8.0),
+            ("7/solver/cpu/active".to_owned(), 8.000_003),
+        ]
+    );
+}
+
+#[test]
+fn unknown_is_absent() {
+    let mut snapshot = fixture::snapshot();
+    assert_eq!(
+        values(&snapshot, "wattprint_node_power_watts"),
+        [("cpu".to_owned(), 42.0)]
+    );
+    let package = "rapl/package/intel-rapl:0".to_owned();
+    assert_eq!(
+        values(&snapshot, "wattprint_meter_energy_joules_total"),
+        [(package.clone(), 123.456_789)]
+    );
+    assert_eq!(
+        values(&snapshot, "wattprint_meter_baseline_watts"),
+        [(package, 11.5)]
+    );
+
+    snapshot.pue.0 = f64::NAN;
+    snapshot.workloads.clear();
+    let text = encode(Source {
+        snapshot: &snapshot,
+        own: None,
+    })
+    .unwrap();
+    for absent in ["wattprint_pue_ratio", "wattprint_job_", "process_threads"] {
+        assert!(
+            !text.contains(&format!("# TYPE {absent}")),
+            "{absent} is there without samples"
+        );
+    }
+}
+
+#[test]
+fn the_live_owner_wins_where_labels_clash() {
+    let id = |end: &str| format!("0123456789ab{end:0>52}");
+    let clashing = vec![
+        fixture::workload(fixture::container(&id("1"), ""), 5_000_000, 0, true),
+        fixture::workload(fixture::container(&id("2"), ""), 1_000_000, 0, false),
+    ];
+    let snapshot = fixture::with(clashing, Vec::new());
+    let values = values(&snapshot, "wattprint_container_energy_joules_total");
+    assert_eq!(values[0], ("0123456789ab/containerd/cpu/active".to_owned(), 1.0));
+    assert_eq!(values.len(), 3);
+}
+
+proptest! {
+    #[test]
+    fn any_name_reads_back(comm in any::<String>()) {
+        let process = fixture::process(1, &comm, fixture::unit("a.service"), 1_000_000, false);
+        let snapshot = fixture::with(Vec::new(), vec![process]);
+        // A carriage return and the like are no line ends in this format.
+        let text = text(&snapshot);
+        let line = text.split('\n').find(|line| line.starts_with("wattprint_process_energy")).unwrap();
+        assert_eq!(parse_sample(line).labels["comm"], comm);
+    }
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let page = reference_markdown();
+    if std::env::var_os("WATTPRINT_BLESS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        stored == page,
+        "docs/metrics.md is stale; rewrite it with WATTPRINT_BLESS=1 cargo test"
+    );
+}

@@ -1,0 +1,370 @@
+//! The status page: what a person wants to know first, in plain HTML that needs nothing else.
+
+use std::fmt::{self, Display, Formatter, Write};
+use std::time::Duration;
+
+use super::{VERSION, api};
+use crate::meters::Component;
+use crate::snapshot::{Snapshot, WorkloadTotals};
+use crate::units::{Grams, Microjoules, Watts};
+use crate::workloads::owner::Owner;
+
+/// Forbids scripts and everything from elsewhere; only the page's own style is left.
+pub(super) const SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// How many workloads the page shows.
+const TOP: usize = 10;
+
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:60em;margin:0 auto;padding:0 1em}\
+    .wide{overflow-x:auto}table{border-collapse:collapse}\
+    th,td{border-bottom:1px solid #999;padding:.2em .8em .2em 0;text-align:left;vertical-align:top}\
+    td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}";
+
+/// The page. `now` is on the snapshot's monotonic clock.
+pub(super) fn render(snapshot: Option<&Snapshot>, telemetry_path: &str, now: Duration) -> String {
+    let mut html = String::with_capacity(8 * 1024);
+    // Writing to a String can't fail.
+    let _ = write_page(&mut html, snapshot, telemetry_path, now);
+    html
+}
+
+fn write_page(
+    html: &mut String,
+    snapshot: Option<&Snapshot>,
+    telemetry_path: &str,
+    now: Duration,
+) -> fmt::Result {
+    write!(
+        html,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"refresh\" content=\"10\">\
+         <title>wattprint</title><style>{STYLE}</style></head><body>\n\
+         <h1>wattprint {VERSION}</h1>\n"
+    )?;
+    match snapshot {
+        None => html.write_str("<p>The first sample isn't there yet.</p>\n")?,
+        Some(snapshot) => {
+            write_node(html, snapshot, now)?;
+            write_workloads(html, snapshot)?;
+            write_meters(html, snapshot)?;
+            write_collectors(html, snapshot)?;
+        }
+    }
+    html.write_str("<h2>Endpoints</h2>\n<ul>\n")?;
+    for (path, what) in [
+        (telemetry_path, "metrics for Prometheus"),
+        (api::SNAPSHOT, "the same and more as JSON"),
+        ("/-/healthy", "whether sampling makes progress"),
+        ("/-/ready", "whether there is a first sample"),
+    ] {
+        writeln!(html, "<li><a href=\"{0}\">{0}</a>: {what}</li>", Escaped(path))?;
+    }
+    html.write_str("</ul>\n</body></html>\n")
+}
+
+fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Result {
+    let age = now.saturating_sub(snapshot.monotonic);
+    let grid = &snapshot.grid;
+    write!(
+        html,
+        "<p>Sample {} of {:.1} s ago; one every {} s. Grid: {:.0} g/kWh, {}{}{}. PUE {:.2}.</p>\n<h2>Node</h2>\n",
+        snapshot.sequence,
+        age.as_secs_f64(),
+        snapshot.interval.as_secs_f64(),
+        grid.intensity.0,
+        Escaped(grid.quality),
+        if grid.zone.is_empty() { "" } else { ", zone " },
+        Escaped(&grid.zone),
+        snapshot.pue.0,
+    )?;
+    open_table(
+        html,
+        &[
+            ("Component", false),
+            ("Power", true),
+            ("Energy", true),
+            ("CO2e", true),
+            ("Quality", false),
+        ],
+    )?;
+    for totals in &snapshot.components {
+        writeln!(
+            html,
+            "<tr><td>{}</td>{}{}{}<td>{}</td></tr>",
+            totals.component.as_str(),
+            Number(totals.power.map(Power)),
+            Number(Some(Energy(totals.energy))),
+            Number(Some(Mass(totals.emissions))),
+            totals.quality.as_str(),
+        )?;
+    }
+    let power = snapshot
+        .components
+        .iter()
+        .filter_map(|totals| totals.power)
+        .reduce(|a, b| a + b);
+    let energy = snapshot.components.iter().map(|totals| totals.energy).sum();
+    let mut emissions = Grams::default();
+    for totals in &snapshot.components {
+        emissions += totals.emissions;
+    }
+    writeln!(
+        html,
+        "<tr><th>All</th>{}{}{}<td></td></tr>",
+        Number(power.map(Power)),
+        Number(Some(Energy(energy))),
+        Number(Some(Mass(emissions))),
+    )?;
+    close_table(html)?;
+    html.write_str("<p>Energy and CO2e since the daemon started.</p>\n")
+}
+
+fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let mut live: Vec<(Watts, &WorkloadTotals)> = snapshot
+        .workloads
+        .iter()
+        .filter(|totals| !totals.ended)
+        .map(|totals| (power(totals), totals))
+        .collect();
+    live.sort_by(|(a, _), (b, _)| b.0.total_cmp(&a.0));
+    writeln!(
+        html,
+        "<h2>Workloads</h2>\n<p>{} of {} running ones, by power.</p>",
+        live.len().min(TOP),
+        live.len()
+    )?;
+    open_table(
+        html,
+        &[
+            ("Kind", false),
+            ("Name", false),
+            ("Power", true),
+            ("Energy", true),
+            ("CO2e", true),
+        ],
+    )?;
+    for (power, totals) in live.into_iter().take(TOP) {
+        let energy = totals.energy.iter().map(|cell| cell.energy).sum();
+        let mut emissions = Grams::default();
+        for cell in &totals.components {
+            emissions += cell.emissions;
+        }
+        writeln!(
+            html,
+            "<tr><td>{}</td><td>{}</td>{}{}{}</tr>",
+            totals.owner.kind().as_str(),
+            Escaped(&name(&totals.owner)),
+            Number(Some(Power(power))),
+            Number(Some(Energy(energy))),
+            Number(Some(Mass(emissions))),
+        )?;
+    }
+    close_table(html)
+}
+
+fn power(totals: &WorkloadTotals) -> Watts {
+    totals
+        .components
+        .iter()
+        .fold(Watts::default(), |sum, cell| sum + cell.power)
+}
+
+/// What a person calls the owner.
+fn name(owner: &Owner) -> String {
+    match owner {
+        Owner::Container {
+            id, name, pod_uid, ..
+        } => {
+            let id = id.get(..12).unwrap_or(id);
+            let pod = if pod_uid.is_empty() {
+                String::new()
+            } else {
+                format!("pod {pod_uid}")
+            };
+            [name, id, pod.as_str()]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+        Owner::Pod { pod_uid } => format!("pod {pod_uid}"),
+        Owner::Unit { unit } => unit.to_string(),
+        Owner::Job { manager, id, .. } => format!("{} {id}", manager.as_str()),
+        Owner::Vm { name } => name.to_string(),
+        Owner::System => "system".to_owned(),
+    }
+}
+
+fn write_meters(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    html.write_str("<h2>Meters</h2>\n")?;
+    open_table(
+        html,
+        &[
+            ("Meter", false),
+            ("State", false),
+            ("Feeds", false),
+            ("Quality", false),
+            ("Why", false),
+        ],
+    )?;
+    for meter in &snapshot.meters {
+        writeln!(
+            html,
+            "<tr><td>{} {} {}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            Escaped(meter.id.meter),
+            meter.id.domain.as_str(),
+            Escaped(&meter.id.device),
+            if meter.up { "up" } else { "down" },
+            meter.feeds.map_or("nothing", Component::as_str),
+            meter.quality.as_str(),
+            Escaped(&meter.reason),
+        )?;
+    }
+    close_table(html)
+}
+
+fn write_collectors(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    html.write_str("<h2>Collectors</h2>\n")?;
+    open_table(html, &[("Collector", false), ("State", false), ("Took", true)])?;
+    for status in &snapshot.collectors {
+        let state = match &status.last_error {
+            Some(error) => error,
+            None if status.success => "ok",
+            None => "failed",
+        };
+        writeln!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{:.1} ms</td></tr>",
+            Escaped(status.collector),
+            Escaped(state),
+            status.duration.as_secs_f64() * 1e3,
+        )?;
+    }
+    close_table(html)
+}
+
+/// Begins a table; `true` marks a column of numbers.
+fn open_table(html: &mut String, columns: &[(&str, bool)]) -> fmt::Result {
+    html.write_str("<div class=\"wide\"><table>\n<tr>")?;
+    for (title, number) in columns {
+        let class = if *number { " class=\"n\"" } else { "" };
+        write!(html, "<th{class}>{title}</th>")?;
+    }
+    html.write_str("</tr>\n")
+}
+
+fn close_table(html: &mut String) -> fmt::Result {
+    html.write_str("</table></div>\n")
+}
+
+/// A cell with a number, or with a dash where it isn't known.
+struct Number<T>(Option<T>);
+
+impl<T: Display> Display for Number<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(number) => write!(f, "<td class=\"n\">{number}</td>"),
+            None => f.write_str("<td class=\"n\">unknown</td>"),
+        }
+    }
+}
+
+struct Power(Watts);
+
+impl Display for Power {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} W", self.0.0)
+    }
+}
+
+struct Energy(Microjoules);
+
+impl Display for Energy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let watt_hours = self.0.as_joules() / 3600.0;
+        if watt_hours < 1000.0 {
+            write!(f, "{watt_hours:.3} Wh")
+        } else {
+            write!(f, "{:.3} kWh", watt_hours / 1000.0)
+        }
+    }
+}
+
+struct Mass(Grams);
+
+impl Display for Mass {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} g", self.0.0)
+    }
+}
+
+/// Text that is safe in an element and in a quoted attribute.
+struct Escaped<'a>(&'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Control characters aren't allowed in HTML, not even escaped.
+                c if c.is_control() => f.write_char('\u{fffd}')?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::fixture;
+
+    #[test]
+    fn shows_totals_names_and_reasons() {
+        let snapshot = fixture::snapshot();
+        let html = render(
+            Some(&snapshot),
+            "/metrics",
+            snapshot.monotonic + Duration::from_secs(2),
+        );
+        for expected in [
+            VERSION,
+            "of 2.0 s ago",
+            "<tr><td>cpu</td><td class=\"n\">42.00 W</td>",
+            "<td class=\"n\">unknown</td>",
+            "0123456789ab pod 6f1d",
+            "ssh.service",
+            "slurm 4711",
+            "no permission to read energy_uj",
+            "/proc isn&#39;t readable",
+            "href=\"/metrics\"",
+            "href=\"/api/v1/snapshot\"",
+            "href=\"/-/healthy\"",
+        ] {
+            assert!(html.contains(expected), "{expected} isn't in {html}");
+        }
+        assert!(
+            !html.contains("gone.service"),
+            "an ended workload is among those running"
+        );
+    }
+
+    #[test]
+    fn names_can_not_become_markup() {
+        let html = render(Some(&fixture::snapshot()), "/metrics", Duration::ZERO);
+        assert!(html.contains("&lt;script&gt;&quot;&amp;&#39;\u{fffd}"), "{html}");
+        assert!(!html.contains("<script"));
+    }
+
+    #[test]
+    fn has_something_to_say_before_the_first_sample() {
+        let html = render(None, "/metrics", Duration::ZERO);
+        assert!(html.contains("isn't there yet") && html.contains("href=\"/metrics\""));
+    }
+}
