@@ -1,8 +1,40 @@
-//! What the hardware counted.
+//! What the hardware counted: which meters a node has, which of them stands for which component, and the energy
+//! that each tick adds.
+//!
+//! [`MeterBank`] owns the readers and is all that the sampler needs. Several meters may cover the same component;
+//! in each slot (a socket or a die) the best one that lives is booked and the others stay raw. No energy is
+//! booked twice, and none is invented: see [`select`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 pub mod cpu_table;
 
 use serde::Serialize;
+
+use crate::units::{Microjoules, Watts};
+
+mod bank;
+pub mod counter;
+pub mod estimate;
+pub mod files;
+#[cfg(test)]
+mod fixture;
+pub mod hwmon;
+pub mod power;
+pub mod rapl;
+pub mod select;
+pub mod simulated;
+mod source;
+pub mod survey;
+
+pub use bank::MeterBank;
+pub use estimate::ModelSettings;
+pub use survey::{MeterSurvey, Survey};
+
+/// How long a meter may fail before something else takes its place, or before its hole is left open.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a node that energy is accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -121,5 +153,118 @@ pub struct MeterId {
     /// What it covers.
     pub domain: Domain,
     /// The device's name in the kernel (`intel-rapl:0:1`), unique within the reader and domain.
-    pub device: std::sync::Arc<str>,
+    pub device: Arc<str>,
+}
+
+/// The time of one tick. Both clocks count from any origin; only differences are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Time without suspend (`CLOCK_MONOTONIC`): what models are multiplied by.
+    pub monotonic: Duration,
+    /// Time with suspend (`CLOCK_BOOTTIME`): what counters are judged by.
+    pub boottime: Duration,
+}
+
+/// What to read and where.
+#[derive(Clone, Debug)]
+pub struct MeterSettings {
+    /// Where sysfs is mounted.
+    pub sysfs: PathBuf,
+    /// Where procfs is mounted.
+    pub procfs: PathBuf,
+    /// Read powercap zones.
+    pub rapl: bool,
+    /// Read hwmon energy and power inputs.
+    pub hwmon: bool,
+    /// Model CPU and memory where nothing can be read.
+    pub estimate: bool,
+    /// Make a node up, and read nothing else.
+    pub simulate: bool,
+    /// Numbers of the model.
+    pub model: ModelSettings,
+}
+
+impl Default for MeterSettings {
+    fn default() -> Self {
+        Self {
+            sysfs: PathBuf::from("/sys"),
+            procfs: PathBuf::from("/proc"),
+            rapl: true,
+            hwmon: true,
+            estimate: true,
+            simulate: false,
+            model: ModelSettings::default(),
+        }
+    }
+}
+
+/// Energy of one meter or model to book in this tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DomainDelta {
+    /// Who says so. The model appears once for all slots that it stands in for and have the same `elapsed`.
+    pub id: MeterId,
+    /// How much.
+    pub energy: Microjoules,
+    /// The time that it was drawn in: more than one tick after an outage or a stop.
+    pub elapsed: Duration,
+    /// How good it is.
+    pub quality: Quality,
+    /// For a model: its idle power, which takes the place of a learned baseline.
+    pub modelled_idle: Option<Watts>,
+}
+
+/// Energy of one component to book in this tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentDelta {
+    /// The component.
+    pub component: Component,
+    /// By meter; empty where nothing can be said of this tick (yet).
+    pub domains: Vec<DomainDelta>,
+}
+
+/// What is known of one meter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeterReport {
+    /// Its name.
+    pub id: MeterId,
+    /// How good its figures are.
+    pub quality: Quality,
+    /// Whether it gave a believable value in this tick.
+    pub up: bool,
+    /// The component that it feeds, if it was chosen.
+    pub feeds: Option<Component>,
+    /// Why it was chosen, or why not, or what is wrong; one short sentence from a bounded set.
+    pub reason: Arc<str>,
+    /// Unwrapped energy since the start; absent until a first interval could be measured.
+    pub energy: Option<Microjoules>,
+    /// Times the counter passed its end.
+    pub wraps: u64,
+    /// Times an interval had to be left out.
+    pub resets: u64,
+}
+
+/// How one reader fared in this tick.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorOutcome {
+    /// `rapl`, `hwmon`, `estimate` or `simulated`.
+    pub name: &'static str,
+    /// Whether it got all that it looked for. Finding no powercap zone is a failure of `rapl`; finding no input
+    /// is none of `hwmon`, as most machines have none.
+    pub success: bool,
+    /// What went wrong, short and from a bounded set.
+    pub error: Option<Arc<str>>,
+}
+
+/// All that one tick brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeterTick {
+    /// Energy to book, for each component that has a meter or a model.
+    pub components: Vec<ComponentDelta>,
+    /// What the whole-node meter counted, if there is one that answered. After an outage it covers more than
+    /// this tick: what it is compared with must cover the same time.
+    pub node: Option<DomainDelta>,
+    /// Every meter that was ever seen, in the order of their names.
+    pub reports: Vec<MeterReport>,
+    /// Every reader that is switched on.
+    pub collectors: Vec<CollectorOutcome>,
 }
