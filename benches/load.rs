@@ -49,12 +49,7 @@ struct Arguments {
 
 impl Arguments {
     fn parse(mut given: impl Iterator<Item = String>) -> Outcome<Self> {
-        let mut effort = Effort {
-            ticks: 20,
-            warm_up: 5,
-            snapshots: 5,
-            repeats: 100,
-        };
+        let mut effort = Effort { ticks: 20, warm_up: 5, snapshots: 5, repeats: 100 };
         let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_wattprint"));
         let (mut json, mut loads, mut quick) = (None, Vec::new(), false);
         while let Some(argument) = given.next() {
@@ -64,12 +59,7 @@ impl Arguments {
                 "--bench" => {}
                 "--quick" => {
                     quick = true;
-                    effort = Effort {
-                        ticks: 3,
-                        warm_up: 2,
-                        snapshots: 2,
-                        repeats: 10,
-                    };
+                    effort = Effort { ticks: 3, warm_up: 2, snapshots: 2, repeats: 10 };
                 }
                 "--ticks" => effort.ticks = value()?.parse()?,
                 "--binary" => binary = PathBuf::from(value()?),
@@ -83,18 +73,9 @@ impl Arguments {
             return Err("--ticks must be at least 1".into());
         }
         if loads.is_empty() {
-            loads = if quick {
-                vec![100]
-            } else {
-                vec![100, 1_000, 5_000, 20_000]
-            };
+            loads = if quick { vec![100] } else { vec![100, 1_000, 5_000, 20_000] };
         }
-        Ok(Self {
-            effort,
-            binary,
-            json,
-            loads,
-        })
+        Ok(Self { effort, binary, json, loads })
     }
 }
 
@@ -161,15 +142,7 @@ fn measure(
     let floor_back_to_back = programs.floor(cgroups, BACK_TO_BACK_TICKS, Duration::ZERO)?;
     load.remove()?;
     let ratio = Measured::ratio(&wattprint, floor_before, floor_after);
-    Ok(Measured {
-        processes,
-        containers,
-        floor_before,
-        wattprint,
-        floor_after,
-        floor_back_to_back,
-        ratio,
-    })
+    Ok(Measured { processes, containers, floor_before, wattprint, floor_after, floor_back_to_back, ratio })
 }
 
 fn measure_daemon(programs: &Programs, binary: &Path, effort: Effort) -> Outcome<daemon::Cost> {

@@ -73,10 +73,7 @@ pub struct Paths {
 
 impl Default for Paths {
     fn default() -> Self {
-        Self {
-            procfs: "/proc".into(),
-            sysfs: "/sys".into(),
-        }
+        Self { procfs: "/proc".into(), sysfs: "/sys".into() }
     }
 }
 
@@ -91,9 +88,7 @@ pub struct Sample {
 
 impl Default for Sample {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(1),
-        }
+        Self { interval: Duration::from_secs(1) }
     }
 }
 
@@ -115,13 +110,7 @@ pub struct Collectors {
 
 impl Default for Collectors {
     fn default() -> Self {
-        Self {
-            rapl: true,
-            hwmon: true,
-            estimate: true,
-            cgroup: true,
-            process: true,
-        }
+        Self { rapl: true, hwmon: true, estimate: true, cgroup: true, process: true }
     }
 }
 
@@ -158,26 +147,15 @@ impl Default for Limits {
 }
 
 /// The model for machines without meters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
     /// Power of all CPUs at full load, in watts; otherwise from the embedded table.
     pub cpu_tdp_watts: Option<f64>,
     /// Power of all CPUs when idle, in watts; otherwise a share of the full load.
     pub cpu_idle_watts: Option<f64>,
-    /// Power of memory in watts per GB; 0 to 10.
-    pub memory_watts_per_gb: f64,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        // Green Algorithms (CC-BY-4.0): 0.3725 W per GB of memory.
-        Self {
-            cpu_tdp_watts: None,
-            cpu_idle_watts: None,
-            memory_watts_per_gb: 0.3725,
-        }
-    }
+    /// Power of memory in watts per GB, 0 to 10; otherwise 0.3725 (Green Algorithms).
+    pub memory_watts_per_gb: Option<f64>,
 }
 
 /// Emission factors.
@@ -215,11 +193,7 @@ impl Settings {
         let limits = &self.limits;
         let interval = self.sample.interval;
         let bad = |key: &str, value: String, allowed: &str| {
-            Err(ConfigError::OutOfRange {
-                key: key.to_owned(),
-                value,
-                allowed: allowed.to_owned(),
-            })
+            Err(ConfigError::OutOfRange { key: key.to_owned(), value, allowed: allowed.to_owned() })
         };
         if interval < Duration::from_millis(100) || interval > Duration::from_secs(60) {
             return bad("sample.interval", human_duration(interval), "100ms to 60s");
@@ -231,70 +205,41 @@ impl Settings {
             ("web.max_requests", self.web.max_requests, 1..=10_000),
             ("limits.workloads", limits.workloads, 1..=1_000_000),
             ("limits.processes", limits.processes, 0..=100_000),
-            (
-                "limits.scanned_processes",
-                limits.scanned_processes,
-                1..=4_194_304,
-            ),
+            ("limits.scanned_processes", limits.scanned_processes, 1..=4_194_304),
             ("limits.cgroups", limits.cgroups, 1..=1_000_000),
             ("limits.open_files", limits.open_files, 0..=1_000_000),
         ] {
             if !range.contains(&value) {
-                return bad(
-                    key,
-                    value.to_string(),
-                    &format!("{} to {}", range.start(), range.end()),
-                );
+                return bad(key, value.to_string(), &format!("{} to {}", range.start(), range.end()));
             }
         }
         let watts = [
             ("model.cpu_tdp_watts", self.model.cpu_tdp_watts),
             ("model.cpu_idle_watts", self.model.cpu_idle_watts),
         ];
-        let watts = watts
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        let baselines = self
-            .baseline
-            .iter()
-            .map(|(key, value)| (format!("baseline.{key}"), *value));
+        let watts = watts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let baselines = self.baseline.iter().map(|(key, value)| (format!("baseline.{key}"), *value));
         for (key, value) in watts.chain(baselines) {
             if !(0.0..=100_000.0).contains(&value) {
                 return bad(&key, value.to_string(), "0 to 100000 (watts)");
             }
         }
-        if !(0.0..=10.0).contains(&self.model.memory_watts_per_gb) {
-            return bad(
-                "model.memory_watts_per_gb",
-                self.model.memory_watts_per_gb.to_string(),
-                "0 to 10",
-            );
+        if let Some(watts) = self.model.memory_watts_per_gb.filter(|watts| !(0.0..=10.0).contains(watts)) {
+            return bad("model.memory_watts_per_gb", watts.to_string(), "0 to 10");
         }
         if let (Some(idle), Some(max)) = (self.model.cpu_idle_watts, self.model.cpu_tdp_watts)
             && idle > max
         {
-            return bad(
-                "model.cpu_idle_watts",
-                idle.to_string(),
-                "at most model.cpu_tdp_watts",
-            );
+            return bad("model.cpu_idle_watts", idle.to_string(), "at most model.cpu_tdp_watts");
         }
         if self.web.listen_address.is_empty() {
-            return bad(
-                "web.listen_address",
-                "[]".to_owned(),
-                "at least one address, such as \":10125\"",
-            );
+            return bad("web.listen_address", "[]".to_owned(), "at least one address, such as \":10125\"");
         }
         let path = &self.web.telemetry_path;
         let is_plain = |character: char| character.is_ascii_alphanumeric() || "/-_.".contains(character);
         let is_taken = path.starts_with("/-/") || path.starts_with("/api/") || path == "/healthz";
         if path.len() < 2 || !path.starts_with('/') || !path.chars().all(is_plain) || is_taken {
-            return bad(
-                "web.telemetry_path",
-                path.clone(),
-                "a path such as /metrics that isn't taken",
-            );
+            return bad("web.telemetry_path", path.clone(), "a path such as /metrics that isn't taken");
         }
         Ok(())
     }

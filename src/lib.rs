@@ -18,4 +18,8 @@ pub mod ledger;
 
 pub mod snapshot;
 
+pub mod sampler;
+
 pub mod web;
+
+pub mod cli;

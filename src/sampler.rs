@@ -15,7 +15,8 @@ use crate::carbon::factors::Factors;
 use crate::config::Settings;
 use crate::ledger::Ledger;
 use crate::meters::cpu_table;
-use crate::meters::{MeterBank, MeterSettings, ModelSettings, TabulatedCpu, Tick};
+use crate::meters::estimate::TabulatedCpu;
+use crate::meters::{MeterBank, MeterSettings, ModelSettings, Tick};
 use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
 use crate::units::Watts;
 use crate::workloads::{ReaderSettings, WorkloadReader};
@@ -134,7 +135,12 @@ impl Sampler {
             });
         }
 
-        self.ledger.begin(now.boottime, self.workloads.owners_mut(), self.factors.grid.intensity, self.factors.pue);
+        self.ledger.begin(
+            now.boottime,
+            self.workloads.owners_mut(),
+            self.factors.grid.intensity,
+            self.factors.pue,
+        );
         self.attribute(&usage, &readings, elapsed);
         self.log.tell(now.boottime, &collectors, &readings.reports);
         self.sequence = self.sequence.saturating_add(1);
@@ -177,7 +183,7 @@ fn meter_settings(settings: &Settings) -> MeterSettings {
         model: ModelSettings {
             cpu_max: model.cpu_tdp_watts.map(Watts),
             cpu_idle: model.cpu_idle_watts.map(Watts),
-            dram_per_gb: Some(Watts(model.memory_watts_per_gb)),
+            dram_per_gb: model.memory_watts_per_gb.map(Watts),
             lookup: |name| {
                 cpu_table::lookup(name).map(|found| TabulatedCpu {
                     name: found.name,

@@ -255,10 +255,8 @@ mod tests {
         for state in [State::Active, State::Idle, State::Parked] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
-        let by_beneficiary = by_beneficiary(
-            &[1, 2, 3, 4, 5, 6, 7].map(Microjoules::new),
-            serde_json::value::Serializer,
-        );
+        let by_beneficiary =
+            by_beneficiary(&[1, 2, 3, 4, 5, 6, 7].map(Microjoules::new), serde_json::value::Serializer);
         let expected = serde_json::json!({
             "container": 1, "unit": 2, "job": 3, "vm": 4, "system": 5, "idle": 6, "unattributed": 7,
         });

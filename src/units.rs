@@ -208,28 +208,19 @@ mod tests {
 
     #[test]
     fn watts_over_time_round_down_and_never_go_negative() {
-        assert_eq!(
-            Watts(1.5).times(Duration::from_secs(2)),
-            Microjoules::new(3_000_000)
-        );
+        assert_eq!(Watts(1.5).times(Duration::from_secs(2)), Microjoules::new(3_000_000));
         assert_eq!(Watts(-4.0).times(Duration::from_secs(2)), Microjoules::ZERO);
         assert_eq!(Watts(f64::NAN).times(Duration::from_secs(2)), Microjoules::ZERO);
     }
 
     #[test]
     fn sums_saturate() {
-        assert_eq!(
-            Microjoules::new(u64::MAX) + Microjoules::new(1),
-            Microjoules::new(u64::MAX)
-        );
+        assert_eq!(Microjoules::new(u64::MAX) + Microjoules::new(1), Microjoules::new(u64::MAX));
     }
 
     #[test]
     fn power_needs_time() {
         assert_eq!(Microjoules::new(5).over(Duration::ZERO), None);
-        assert_eq!(
-            Microjoules::new(2_000_000).over(Duration::from_secs(2)),
-            Some(Watts(1.0))
-        );
+        assert_eq!(Microjoules::new(2_000_000).over(Duration::from_secs(2)), Some(Watts(1.0)));
     }
 }

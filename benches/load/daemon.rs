@@ -90,12 +90,7 @@ impl Daemon {
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()?;
-        let mut daemon = Self {
-            child,
-            port,
-            start: Duration::ZERO,
-            log,
-        };
+        let mut daemon = Self { child, port, start: Duration::ZERO, log };
         while !daemon.is_ready() {
             if let Some(status) = daemon.child.try_wait()? {
                 return Err(daemon.failure(&format!("ended with {status}")));
@@ -114,9 +109,7 @@ impl Daemon {
         thread::sleep(INTERVAL * effort.warm_up);
         let (ticks, cpu) = self.ticks(effort.ticks)?;
         let exposition = self.exposition()?;
-        let scrape = self
-            .scrapes(effort, Encoding::Identity)?
-            .ok_or("/metrics is compressed unasked")?;
+        let scrape = self.scrapes(effort, Encoding::Identity)?.ok_or("/metrics is compressed unasked")?;
         let scrape_gzip = self.scrapes(effort, Encoding::Gzip)?;
         let (resident_bytes, resident_peak_bytes) = memory(self.child.id())?;
         Ok(Cost {
@@ -201,9 +194,7 @@ impl Daemon {
     }
 
     fn exposition(&self) -> Outcome<Vec<u8>> {
-        Ok(Client::connect(self.port)?
-            .get("/metrics", Encoding::Identity)?
-            .body)
+        Ok(Client::connect(self.port)?.get("/metrics", Encoding::Identity)?.body)
     }
 
     /// When the latest snapshot was taken, Unix seconds.
@@ -240,10 +231,7 @@ impl Drop for Daemon {
 }
 
 fn unix_now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn sleep_until(unix_seconds: f64) {

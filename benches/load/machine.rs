@@ -43,20 +43,12 @@ impl Cgroups {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         if let Some(cpu) = hierarchy(&mounts, &own, "cpuacct") {
             let memory = hierarchy(&mounts, &own, "memory").filter(|memory| memory.mount != cpu.mount);
-            return Ok(Self {
-                cpu,
-                usage_file: "cpuacct.usage",
-                memory,
-            });
+            return Ok(Self { cpu, usage_file: "cpuacct.usage", memory });
         }
         let cpu = hierarchy(&mounts, &own, "").ok_or(
             "no cgroup hierarchy that accounts CPU time is mounted: mount cgroup2 at /sys/fs/cgroup",
         )?;
-        Ok(Self {
-            cpu,
-            usage_file: "cpu.stat",
-            memory: None,
-        })
+        Ok(Self { cpu, usage_file: "cpu.stat", memory: None })
     }
 
     /// One line for the reader of the results.
@@ -71,11 +63,7 @@ impl Cgroups {
         if let Some(memory) = &self.memory {
             let managed = memory.home != memory.mount;
             places.push(memory.mount.join("docker"));
-            places.push(if managed {
-                PathBuf::from("-")
-            } else {
-                memory.home.clone()
-            });
+            places.push(if managed { PathBuf::from("-") } else { memory.home.clone() });
         }
         places
     }
@@ -97,18 +85,11 @@ fn hierarchy(mounts: &str, own: &str, controller: &str) -> Option<Hierarchy> {
     })?;
     let path = own.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers
-            .split(',')
-            .any(|name| name == controller)
-            .then_some(path)
+        controllers.split(',').any(|name| name == controller).then_some(path)
     })?;
     let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
     // join("") would leave a trailing slash, and a path that differs from the mount point.
-    let home = if below.as_os_str().is_empty() {
-        mount.clone()
-    } else {
-        mount.join(below)
-    };
+    let home = if below.as_os_str().is_empty() { mount.clone() } else { mount.join(below) };
     Some(Hierarchy { mount, home })
 }
 
@@ -117,14 +98,11 @@ pub(crate) fn too_many(processes: usize) -> Option<String> {
     let limit = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
     let tasks = fs::read_to_string("/proc/loadavg").ok()?;
     let present: usize = tasks.split(' ').nth(3)?.split('/').nth(1)?.parse().ok()?;
-    ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"]
-        .into_iter()
-        .find_map(|path| {
-            let limit = limit(path)?;
-            let needed = processes + present + SPARE_PIDS;
-            (needed > limit)
-                .then(|| format!("{processes} processes need {path} to be {needed}, it is {limit}"))
-        })
+    ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].into_iter().find_map(|path| {
+        let limit = limit(path)?;
+        let needed = processes + present + SPARE_PIDS;
+        (needed > limit).then(|| format!("{processes} processes need {path} to be {needed}, it is {limit}"))
+    })
 }
 
 /// The C programs, compiled.
@@ -137,10 +115,7 @@ pub(crate) struct Programs {
 impl Programs {
     /// Compiles them with `$CC` or `cc` into Cargo's folder for such things.
     pub(crate) fn compile() -> Outcome<Self> {
-        Ok(Self {
-            floor: compile("floor")?,
-            load: compile("load")?,
-        })
+        Ok(Self { floor: compile("floor")?, load: compile("load")? })
     }
 
     /// Runs the floor for `ticks` ticks, back to back or one each `interval`.
@@ -168,10 +143,7 @@ impl Programs {
             .stdout(Stdio::piped())
             .spawn()?;
         let said = child.stdout.take().ok_or("the load has no output")?;
-        let mut load = Load {
-            input: child.stdin.take(),
-            child,
-        };
+        let mut load = Load { input: child.stdin.take(), child };
         let mut line = String::new();
         BufReader::new(said).read_line(&mut line)?;
         if line.trim() == "ready" {
@@ -190,10 +162,7 @@ impl Programs {
 }
 
 fn compile(name: &str) -> Outcome<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("benches")
-        .join(name)
-        .with_extension("c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(name).with_extension("c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let status = Command::new(&compiler)
@@ -263,10 +232,7 @@ pub(crate) fn memory(pid: u32) -> Outcome<(u64, u64)> {
     let field = |name: &str| -> Result<u64, Box<dyn Error>> {
         let value = status.lines().find_map(|line| line.strip_prefix(name));
         let value = value.and_then(|value| value.split_whitespace().next());
-        Ok(value
-            .ok_or_else(|| format!("/proc/{pid}/status has no {name}"))?
-            .parse::<u64>()?
-            * 1024)
+        Ok(value.ok_or_else(|| format!("/proc/{pid}/status has no {name}"))?.parse::<u64>()? * 1024)
     };
     Ok((field("VmRSS:")?, field("VmHWM:")?))
 }

@@ -52,10 +52,7 @@ impl Report {
     /// The kernel and the CPUs of this machine, and no measurement yet.
     pub(crate) fn new(accounting: String, interval_seconds: f64) -> Self {
         Self {
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             cpus: std::thread::available_parallelism().map_or(0, usize::from),
             accounting,
             interval_seconds,
@@ -74,38 +71,22 @@ impl Report {
         writeln!(to)?;
         self.row(to, "processes added", |load| load.processes.to_string())?;
         self.row(to, "cgroups added", |load| load.containers.to_string())?;
-        self.row(to, "processes on the machine", |load| {
-            load.floor_after.pids.to_string()
-        })?;
-        self.row(to, "CPU per tick, ms: floor, before", |load| {
-            millis(load.floor_before.cpu_ms_per_tick)
-        })?;
-        self.row(to, "CPU per tick, ms: wattprint", |load| {
-            millis(load.wattprint.cpu_ms_per_tick)
-        })?;
-        self.row(to, "CPU per tick, ms: floor, after", |load| {
-            millis(load.floor_after.cpu_ms_per_tick)
-        })?;
+        self.row(to, "processes on the machine", |load| load.floor_after.pids.to_string())?;
+        self.row(to, "CPU per tick, ms: floor, before", |load| millis(load.floor_before.cpu_ms_per_tick))?;
+        self.row(to, "CPU per tick, ms: wattprint", |load| millis(load.wattprint.cpu_ms_per_tick))?;
+        self.row(to, "CPU per tick, ms: floor, after", |load| millis(load.floor_after.cpu_ms_per_tick))?;
         self.row(to, "CPU per tick, ms: floor, back to back", |load| {
             millis(load.floor_back_to_back.cpu_ms_per_tick)
         })?;
         let label = format!("ratio (target: at most {TARGET_RATIO})");
         self.row(to, &label, |load| format!("{:.2}", load.ratio))?;
-        self.row(to, "tick by its own clock, ms", |load| {
-            load.wattprint.sample_ms.map_or_else(dash, millis)
-        })?;
-        self.row(to, "start to ready, s", |load| {
-            format!("{:.2}", load.wattprint.start_seconds)
-        })?;
+        self.row(to, "tick by its own clock, ms", |load| load.wattprint.sample_ms.map_or_else(dash, millis))?;
+        self.row(to, "start to ready, s", |load| format!("{:.2}", load.wattprint.start_seconds))?;
         self.row(to, "series", |load| load.wattprint.series.to_string())?;
         self.scrape_rows(to, "scrape", |load| Some(&load.wattprint.scrape))?;
         self.scrape_rows(to, "gzip scrape", |load| load.wattprint.scrape_gzip.as_ref())?;
-        self.row(to, "resident, MB", |load| {
-            megabytes(load.wattprint.resident_bytes)
-        })?;
-        self.row(to, "resident at its highest, MB", |load| {
-            megabytes(load.wattprint.resident_peak_bytes)
-        })?;
+        self.row(to, "resident, MB", |load| megabytes(load.wattprint.resident_bytes))?;
+        self.row(to, "resident at its highest, MB", |load| megabytes(load.wattprint.resident_peak_bytes))?;
         for skipped in &self.skipped {
             writeln!(to, "left out: {skipped}")?;
         }
@@ -119,21 +100,13 @@ impl Report {
         of: impl Fn(&Measured) -> Option<&Scrapes>,
     ) -> io::Result<()> {
         let mut row = |what: &str, show: &dyn Fn(&Scrapes) -> String| {
-            self.row(to, &format!("{name}{what}"), |load| {
-                of(load).map_or_else(dash, show)
-            })
+            self.row(to, &format!("{name}{what}"), |load| of(load).map_or_else(dash, show))
         };
         row(", bytes", &|scrapes| scrapes.body_bytes.to_string())?;
-        row(", first of a snapshot: CPU, ms", &|scrapes| {
-            millis(scrapes.first_cpu_ms)
-        })?;
-        row(", first of a snapshot: latency, ms", &|scrapes| {
-            millis(scrapes.first_latency_ms)
-        })?;
+        row(", first of a snapshot: CPU, ms", &|scrapes| millis(scrapes.first_cpu_ms))?;
+        row(", first of a snapshot: latency, ms", &|scrapes| millis(scrapes.first_latency_ms))?;
         row(", repeated: CPU, ms", &|scrapes| millis(scrapes.repeat_cpu_ms))?;
-        row(", repeated: latency, ms", &|scrapes| {
-            millis(scrapes.repeat_latency_ms)
-        })
+        row(", repeated: latency, ms", &|scrapes| millis(scrapes.repeat_latency_ms))
     }
 
     fn row(&self, to: &mut dyn Write, label: &str, show: impl Fn(&Measured) -> String) -> io::Result<()> {

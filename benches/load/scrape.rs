@@ -45,23 +45,14 @@ impl Client {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self {
-            stream: BufReader::with_capacity(1 << 16, stream),
-        })
+        Ok(Self { stream: BufReader::with_capacity(1 << 16, stream) })
     }
 
     pub(crate) fn get(&mut self, path: &str, encoding: Encoding) -> Outcome<Answer> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {}\r\n\r\n",
-            encoding.name()
-        );
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {}\r\n\r\n", encoding.name());
         self.stream.get_mut().write_all(request.as_bytes())?;
-        let status = self
-            .line()?
-            .split(' ')
-            .nth(1)
-            .ok_or("an answer without a status")?
-            .parse()?;
+        let status = self.line()?.split(' ').nth(1).ok_or("an answer without a status")?.parse()?;
         let (mut length, mut chunked, mut gzip) = (None, false, false);
         loop {
             let line = self.line()?.to_ascii_lowercase();
@@ -120,7 +111,5 @@ pub(crate) fn value(text: &[u8], family: &str) -> Option<f64> {
 
 /// The number of series in an exposition.
 pub(crate) fn series(text: &[u8]) -> usize {
-    text.split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-        .count()
+    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#")).count()
 }

@@ -69,10 +69,7 @@ mod tests {
 
     #[test]
     fn the_largest_numbers_do_not_overflow() {
-        assert_eq!(
-            split(u64::MAX, &[u64::MAX, u64::MAX]),
-            Some(vec![u64::MAX / 2 + 1, u64::MAX / 2])
-        );
+        assert_eq!(split(u64::MAX, &[u64::MAX, u64::MAX]), Some(vec![u64::MAX / 2 + 1, u64::MAX / 2]));
     }
 
     #[test]

@@ -25,13 +25,8 @@ pub struct Split {
 /// Divides a domain's energy: idle is the baseline's share but never more than there is. Without a baseline all
 /// of it is active.
 pub fn split(energy: Microjoules, baseline: Option<Watts>, elapsed: Duration) -> Split {
-    let idle = baseline
-        .map_or(Microjoules::ZERO, |watts| watts.times(elapsed))
-        .min(energy);
-    Split {
-        idle,
-        active: energy.saturating_sub(idle),
-    }
+    let idle = baseline.map_or(Microjoules::ZERO, |watts| watts.times(elapsed)).min(energy);
+    Split { idle, active: energy.saturating_sub(idle) }
 }
 
 /// The baselines of all domains.
@@ -52,10 +47,7 @@ struct Learner {
 impl Baselines {
     /// Baselines that the operator knows: watts by device (`intel-rapl:0`) or by domain (`package`).
     pub fn new(configured: HashMap<String, Watts>) -> Self {
-        Self {
-            configured,
-            learned: HashMap::new(),
-        }
+        Self { configured, learned: HashMap::new() }
     }
 
     /// Takes in one tick of a domain: its energy, the time it covers and how busy the machine was (0 to 1; none
@@ -114,11 +106,7 @@ mod tests {
     use std::sync::Arc;
 
     fn package(device: &str) -> MeterId {
-        MeterId {
-            meter: "rapl",
-            domain: Domain::Package,
-            device: Arc::from(device),
-        }
+        MeterId { meter: "rapl", domain: Domain::Package, device: Arc::from(device) }
     }
 
     fn joules(joules: u64) -> Microjoules {
@@ -130,27 +118,12 @@ mod tests {
     #[test]
     fn idle_power_does_not_vanish_under_load() {
         let baseline = Some(Watts(30.0));
-        assert_eq!(
-            split(joules(100), baseline, SECOND),
-            Split {
-                idle: joules(30),
-                active: joules(70)
-            }
-        );
+        assert_eq!(split(joules(100), baseline, SECOND), Split { idle: joules(30), active: joules(70) });
         assert_eq!(
             split(joules(20), baseline, SECOND),
-            Split {
-                idle: joules(20),
-                active: Microjoules::ZERO
-            }
+            Split { idle: joules(20), active: Microjoules::ZERO }
         );
-        assert_eq!(
-            split(joules(20), None, SECOND),
-            Split {
-                idle: Microjoules::ZERO,
-                active: joules(20)
-            }
-        );
+        assert_eq!(split(joules(20), None, SECOND), Split { idle: Microjoules::ZERO, active: joules(20) });
     }
 
     #[test]
@@ -179,19 +152,12 @@ mod tests {
         }
         assert_eq!(baselines.get(&id), Some(Watts(20.0)));
         baselines.observe(&id, joules(1), WINDOW, None);
-        assert_eq!(
-            baselines.get(&id),
-            Some(Watts(20.0)),
-            "how busy it was must be known"
-        );
+        assert_eq!(baselines.get(&id), Some(Watts(20.0)), "how busy it was must be known");
     }
 
     #[test]
     fn the_operator_knows_better() {
-        let configured = [
-            ("package".to_owned(), Watts(10.0)),
-            ("intel-rapl:1".to_owned(), Watts(12.0)),
-        ];
+        let configured = [("package".to_owned(), Watts(10.0)), ("intel-rapl:1".to_owned(), Watts(12.0))];
         let mut baselines = Baselines::new(configured.into_iter().collect());
         baselines.observe(&package("intel-rapl:0"), joules(900), WINDOW, Some(0.0));
         assert_eq!(baselines.get(&package("intel-rapl:0")), Some(Watts(10.0)));

@@ -73,8 +73,7 @@ impl CpuWeights {
 
 /// What a node counts that isn't counted a second time elsewhere in the tree.
 fn own_total(node: &UsageNode) -> Option<u64> {
-    node.delta
-        .map(|delta| delta.saturating_sub(node.elsewhere).as_nanos())
+    node.delta.map(|delta| delta.saturating_sub(node.elsewhere).as_nanos())
 }
 
 fn credit(weights: &mut [u64], owner: OwnerId, time: u64) {
@@ -92,10 +91,8 @@ fn grant(
     time: u64,
     weights: &mut [u64],
 ) {
-    let rates: Vec<u64> = gone
-        .iter()
-        .map(|&at| nodes.get(at).map_or(0, |node| node.rate.as_nanos()))
-        .collect();
+    let rates: Vec<u64> =
+        gone.iter().map(|&at| nodes.get(at).map_or(0, |node| node.rate.as_nanos())).collect();
     let all: u128 = rates.iter().map(|&rate| u128::from(rate)).sum();
     let count = u128::try_from(gone.len()).unwrap_or(1).max(1);
     let mut left = time;
@@ -105,11 +102,7 @@ fn grant(
             all => u128::from(time) * u128::from(rate) / all,
         };
         let is_last = position + 1 == gone.len();
-        let share = if is_last {
-            left
-        } else {
-            u64::try_from(share).unwrap_or(u64::MAX).min(left)
-        };
+        let share = if is_last { left } else { u64::try_from(share).unwrap_or(u64::MAX).min(left) };
         left -= share;
         match (vanished.get(&at), nodes.get(at)) {
             (Some(inside), _) => grant(nodes, vanished, inside, share, weights),

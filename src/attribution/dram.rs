@@ -29,19 +29,13 @@ pub fn memory_weights(
         }
     }
     let Some((total, used)) = machine else {
-        return MemoryWeights {
-            owners: weights,
-            unused: 0,
-        };
+        return MemoryWeights { owners: weights, unused: 0 };
     };
     let in_use = used.0.max(sum).min(total.0);
     if let Some(system) = weights.get_mut(OwnerId::SYSTEM.index()) {
         *system = in_use.saturating_sub(sum);
     }
-    MemoryWeights {
-        owners: weights,
-        unused: total.0.saturating_sub(in_use),
-    }
+    MemoryWeights { owners: weights, unused: total.0.saturating_sub(in_use) }
 }
 
 #[cfg(test)]
@@ -56,25 +50,13 @@ mod tests {
     #[test]
     fn owners_system_and_unused_make_up_the_machine() {
         let weights = memory_weights(&[(container(), Bytes(30))], Some((Bytes(100), Bytes(45))), 5);
-        assert_eq!(
-            weights,
-            MemoryWeights {
-                owners: vec![15, 30, 0, 0, 0],
-                unused: 55
-            }
-        );
+        assert_eq!(weights, MemoryWeights { owners: vec![15, 30, 0, 0, 0], unused: 55 });
     }
 
     #[test]
     fn caches_count_for_the_owner_that_holds_them() {
         let weights = memory_weights(&[(container(), Bytes(60))], Some((Bytes(100), Bytes(45))), 5);
-        assert_eq!(
-            weights,
-            MemoryWeights {
-                owners: vec![0, 60, 0, 0, 0],
-                unused: 40
-            }
-        );
+        assert_eq!(weights, MemoryWeights { owners: vec![0, 60, 0, 0, 0], unused: 40 });
         let weights = memory_weights(&[(container(), Bytes(160))], Some((Bytes(100), Bytes(45))), 5);
         assert_eq!(weights.unused, 0);
     }
@@ -82,12 +64,6 @@ mod tests {
     #[test]
     fn without_the_machines_memory_owners_share_alone() {
         let weights = memory_weights(&[(container(), Bytes(60))], None, 5);
-        assert_eq!(
-            weights,
-            MemoryWeights {
-                owners: vec![0, 60, 0, 0, 0],
-                unused: 0
-            }
-        );
+        assert_eq!(weights, MemoryWeights { owners: vec![0, 60, 0, 0, 0], unused: 0 });
     }
 }

@@ -65,10 +65,7 @@ pub struct Factors {
 impl Factors {
     /// One line for the log on how to set the zone, where none was given and the world average stands in.
     pub fn notice(&self) -> Option<String> {
-        let origin = self
-            .origin
-            .as_ref()
-            .filter(|origin| &*origin.zone == zones::WORLD)?;
+        let origin = self.origin.as_ref().filter(|origin| &*origin.zone == zones::WORLD)?;
         Some(format!(
             "no grid zone is configured: emissions use the world average of {} ({} g/kWh, {}); set carbon.zone \
              (such as \"FR\" or \"US-CA\"), carbon.cloud (such as \"aws:eu-west-3\") or carbon.intensity (g/kWh)",
@@ -150,23 +147,14 @@ pub fn resolve(settings: &FactorSettings) -> Result<Factors, FactorError> {
             (embedded(&origin), Some(origin))
         }
     };
-    Ok(Factors {
-        grid,
-        origin,
-        pue: Pue(pue.unwrap_or(1.0)),
-        pue_configured: pue.is_some(),
-    })
+    Ok(Factors { grid, origin, pue: Pue(pue.unwrap_or(1.0)), pue_configured: pue.is_some() })
 }
 
 fn configured(intensity: f64, settings: &FactorSettings) -> Result<GridFactor, FactorError> {
     if !(intensity > 0.0 && intensity <= MAX_INTENSITY) {
         return Err(FactorError::Intensity(intensity));
     }
-    let place = settings
-        .zone
-        .as_deref()
-        .or(settings.cloud.as_deref())
-        .unwrap_or_default();
+    let place = settings.zone.as_deref().or(settings.cloud.as_deref()).unwrap_or_default();
     Ok(GridFactor {
         zone: place.trim().into(),
         provider: "config",
@@ -200,12 +188,11 @@ fn tabulated(settings: &FactorSettings) -> Result<ZoneFactor, FactorError> {
             }
             _ => return Err(FactorError::CloudSyntax(cloud.clone())),
         };
-        on_basis(cloud, basis, |basis| {
-            zones::by_cloud_region(provider, region, basis)
-        })?
-        .ok_or_else(|| FactorError::UnknownRegion {
-            cloud: cloud.clone(),
-            near: did_you_mean(&zones::cloud_suggestions(provider, region)),
+        on_basis(cloud, basis, |basis| zones::by_cloud_region(provider, region, basis))?.ok_or_else(|| {
+            FactorError::UnknownRegion {
+                cloud: cloud.clone(),
+                near: did_you_mean(&zones::cloud_suggestions(provider, region)),
+            }
         })
     } else {
         Ok(zones::world(basis)?)
@@ -233,11 +220,7 @@ fn on_basis(
 }
 
 fn did_you_mean(candidates: &[String]) -> String {
-    if candidates.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", candidates.join(", "))
-    }
+    if candidates.is_empty() { String::new() } else { format!("; did you mean {}?", candidates.join(", ")) }
 }
 
 #[cfg(test)]

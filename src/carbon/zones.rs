@@ -106,9 +106,7 @@ pub fn suggestions(code: &str) -> Vec<String> {
             None
         }
     };
-    let found = rows::<GridRow>(GRID)
-        .filter_map(|row| Some((rank(&row)?, row.zone)))
-        .collect();
+    let found = rows::<GridRow>(GRID).filter_map(|row| Some((rank(&row)?, row.zone))).collect();
     best(found)
 }
 
@@ -194,9 +192,7 @@ impl CloudRow {
 
 /// The rows of an embedded table, in its order; a row that can't be read is left out, and fails a test here.
 fn rows<T: DeserializeOwned>(table: &'static str) -> impl Iterator<Item = T> {
-    csv::Reader::from_reader(table.as_bytes())
-        .into_deserialize()
-        .filter_map(Result::ok)
+    csv::Reader::from_reader(table.as_bytes()).into_deserialize().filter_map(Result::ok)
 }
 
 /// The best of the ranked candidates, each once.
@@ -210,10 +206,7 @@ fn best(mut found: Vec<(usize, String)>) -> Vec<String> {
 
 /// The first letters of a name's words, in lower case.
 fn initials(name: &str) -> String {
-    name.split_whitespace()
-        .filter_map(|word| word.chars().next())
-        .collect::<String>()
-        .to_lowercase()
+    name.split_whitespace().filter_map(|word| word.chars().next()).collect::<String>().to_lowercase()
 }
 
 /// Levenshtein distance: insertions, deletions and substitutions that make `a` out of `b`.

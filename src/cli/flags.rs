@@ -18,7 +18,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("carbon.cloud", "REGION", "Cloud region, such as aws:eu-west-3"),
     ("carbon.intensity", "G_PER_KWH", "Constant carbon intensity in grams per kWh"),
     ("carbon.basis", "BASIS", "Which emissions the factor counts: lifecycle or direct"),
-    ("carbon.pue", "RATIO", "Power usage effectiveness of the facility, 1 to 10 [default: none, 1.0 is used]"),
+    (
+        "carbon.pue",
+        "RATIO",
+        "Power usage effectiveness of the facility, 1 to 10 [default: none, 1.0 is used]",
+    ),
     ("log.level", "LEVEL", "error, warn, info, debug or trace [default: info]"),
     ("log.format", "FORMAT", "text or json [default: text]"),
 ];
@@ -45,7 +49,9 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Say what can be measured here, what can't, and what would fix it")
-                .after_help("Exit code: 0 if something measured is in use, 1 if only models are, 2 if nothing works.")
+                .after_help(
+                    "Exit code: 0 if something measured is in use, 1 if only models are, 2 if nothing works.",
+                )
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
         )
         .arg(
@@ -144,10 +150,12 @@ mod tests {
     #[test]
     fn flags_reach_their_settings_before_and_after_the_subcommand() {
         let settings =
-            parse(&["--web.listen-address=:1", "--web.listen-address", ":2", "--sample.interval", "250ms"]).unwrap();
+            parse(&["--web.listen-address=:1", "--web.listen-address", ":2", "--sample.interval", "250ms"])
+                .unwrap();
         assert_eq!(settings.web.listen_address, [":1", ":2"]);
         assert_eq!(settings.sample.interval.as_millis(), 250);
-        let settings = parse(&["--carbon.zone=FR", "check", "--carbon.pue", "1.2", "--no-collector.rapl"]).unwrap();
+        let settings =
+            parse(&["--carbon.zone=FR", "check", "--carbon.pue", "1.2", "--no-collector.rapl"]).unwrap();
         assert_eq!(settings.carbon.zone.as_deref(), Some("FR"));
         assert_eq!(settings.carbon.pue, Some(1.2));
         assert!(!settings.collector.rapl && settings.collector.hwmon);

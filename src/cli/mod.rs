@@ -40,9 +40,9 @@ enum CliError {
 impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Factor(_) | Self::Web(WebError::Address { .. } | WebError::TelemetryPath { .. }) => {
-                ExitCode::from(USAGE)
-            }
+            Self::Config(_)
+            | Self::Factor(_)
+            | Self::Web(WebError::Address { .. } | WebError::TelemetryPath { .. }) => ExitCode::from(USAGE),
             Self::Clock(_) | Self::Web(_) | Self::Io(_) | Self::SamplerEnded | Self::Json(_) => {
                 ExitCode::from(FAILURE)
             }
@@ -62,9 +62,13 @@ pub fn run(
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are answers, not errors.
-            let (stream, code) = if error.use_stderr() { (err, USAGE) } else { (out, 0) };
-            let _ = write!(stream, "{}", error.render());
-            return ExitCode::from(code);
+            let text = error.render();
+            if error.use_stderr() {
+                let _ = write!(err, "{text}");
+                return ExitCode::from(USAGE);
+            }
+            let _ = write!(out, "{text}");
+            return ExitCode::SUCCESS;
         }
     };
     let settings = match flags::settings(&matches, environment) {
@@ -95,7 +99,9 @@ fn raise_open_files() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     /// For sockets, the log and files that are opened for a moment.
     const RESERVED: u64 = 1_000;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 0;
+    };
     let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
     usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX)
 }

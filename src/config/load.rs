@@ -69,19 +69,14 @@ pub fn load(
     let path = file.or_else(|| default.exists().then_some(default));
     if let Some(path) = path {
         // Read here, so that the name is kept as it was given and nothing is guessed from its ending.
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let parsed = Config::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
             .build()
             .map_err(|error| invalid(path, &error))?;
         check_keys(&parsed, &path.display().to_string())?;
-        parsed
-            .clone()
-            .try_deserialize::<Settings>()
-            .map_err(|error| invalid(path, &error))?;
+        parsed.clone().try_deserialize::<Settings>().map_err(|error| invalid(path, &error))?;
         builder = builder.add_source(parsed);
     }
     let variables: HashMap<String, String> = environment
@@ -95,10 +90,7 @@ pub fn load(
         .with_list_parse_key("web.listen_address")
         .try_parsing(true)
         .source(Some(variables));
-    let from_environment = Config::builder()
-        .add_source(variables.clone())
-        .build()
-        .map_err(plain)?;
+    let from_environment = Config::builder().add_source(variables.clone()).build().map_err(plain)?;
     check_keys(&from_environment, "environment")?;
     from_environment
         .try_deserialize::<Settings>()
@@ -122,11 +114,7 @@ fn invalid(path: &Path, error: &config::ConfigError) -> ConfigError {
 
 /// Syntax errors of TOML draw the line with a marker below; one line is enough to find it.
 fn one_line(text: &str) -> String {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Looks for keys that the default settings don't have.

@@ -105,13 +105,10 @@ impl TryFrom<String> for LogFormat {
 
 /// The value with this name; the error lists the names that there are.
 fn one_of<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
-    all.iter()
-        .copied()
-        .find(|value| name(*value) == text)
-        .ok_or_else(|| {
-            let names: Vec<_> = all.iter().map(|value| name(*value)).collect();
-            format!("\"{text}\" is not allowed; allowed is {}", names.join(", "))
-        })
+    all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|value| name(*value)).collect();
+        format!("\"{text}\" is not allowed; allowed is {}", names.join(", "))
+    })
 }
 
 /// A duration as people write it: `1s`, `500ms`, `5m`.

@@ -34,10 +34,8 @@ impl Totals {
 
     /// Adds energy and its emissions.
     pub fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
-        if let Some(sum) = self
-            .energy
-            .get_mut(component.index())
-            .and_then(|states| states.get_mut(state.index()))
+        if let Some(sum) =
+            self.energy.get_mut(component.index()).and_then(|states| states.get_mut(state.index()))
         {
             *sum += energy;
         }
@@ -61,12 +59,7 @@ pub struct Account {
 impl Account {
     /// An entry for an owner that comes, or comes back with the totals that it had.
     pub(crate) fn new(owner: Arc<Owner>, totals: Totals) -> Self {
-        Self {
-            owner: Some(owner),
-            totals,
-            in_tick: Default::default(),
-            ended_at: None,
-        }
+        Self { owner: Some(owner), totals, in_tick: Default::default(), ended_at: None }
     }
 
     /// Energy booked in this tick.

@@ -65,14 +65,7 @@ pub struct ProcessBook {
 
 impl ProcessBook {
     pub(crate) fn new(retention: Duration, shown: usize) -> Self {
-        Self {
-            accounts: HashMap::new(),
-            retention,
-            shown,
-            now: Duration::ZERO,
-            tick: 0,
-            not_shown: 0,
-        }
+        Self { accounts: HashMap::new(), retention, shown, now: Duration::ZERO, tick: 0, not_shown: 0 }
     }
 
     pub(crate) fn begin(&mut self, now: Duration) {
@@ -80,9 +73,7 @@ impl ProcessBook {
         self.tick = self.tick.saturating_add(1);
         let retention = self.retention;
         self.accounts.retain(|_, account| {
-            account
-                .ended_at
-                .is_none_or(|at| account.shown && now.saturating_sub(at) < retention)
+            account.ended_at.is_none_or(|at| account.shown && now.saturating_sub(at) < retention)
         });
     }
 
@@ -97,23 +88,20 @@ impl ProcessBook {
         energy: Microjoules,
     ) {
         let (now, tick) = (self.now, self.tick);
-        let account = self
-            .accounts
-            .entry((pid, start_time))
-            .or_insert_with(|| ProcessAccount {
-                pid,
-                start_time,
-                comm: Arc::clone(comm),
-                owner: owner.cloned(),
-                totals: Totals::default(),
-                in_tick: Default::default(),
-                tick,
-                recent: 0.0,
-                recent_at: now,
-                ended_at: None,
-                shown: false,
-                counted: false,
-            });
+        let account = self.accounts.entry((pid, start_time)).or_insert_with(|| ProcessAccount {
+            pid,
+            start_time,
+            comm: Arc::clone(comm),
+            owner: owner.cloned(),
+            totals: Totals::default(),
+            in_tick: Default::default(),
+            tick,
+            recent: 0.0,
+            recent_at: now,
+            ended_at: None,
+            shown: false,
+            counted: false,
+        });
         if account.owner.as_ref() != owner {
             account.owner = owner.cloned();
             account.totals = Totals::default();
@@ -125,9 +113,7 @@ impl ProcessBook {
             account.tick = tick;
             account.in_tick = Default::default();
         }
-        account
-            .totals
-            .add(component, State::Active, energy, Grams::default());
+        account.totals.add(component, State::Active, energy, Grams::default());
         if let Some(sum) = account.in_tick.get_mut(component.index()) {
             *sum += energy;
         }
@@ -147,11 +133,8 @@ impl ProcessBook {
     /// Chooses the processes that used most lately and gives them in order of their pids.
     pub fn choose(&mut self) -> Vec<ProcessAccount> {
         let now = self.now;
-        let mut ranked: Vec<(f64, (u32, u64))> = self
-            .accounts
-            .iter()
-            .map(|(key, account)| (account.faded(now), *key))
-            .collect();
+        let mut ranked: Vec<(f64, (u32, u64))> =
+            self.accounts.iter().map(|(key, account)| (account.faded(now), *key)).collect();
         if ranked.len() > self.shown {
             ranked.select_nth_unstable_by(self.shown, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         }
@@ -179,11 +162,7 @@ impl ProcessBook {
         if account.tick != self.tick {
             return Microjoules::ZERO;
         }
-        account
-            .in_tick
-            .get(component.index())
-            .copied()
-            .unwrap_or_default()
+        account.in_tick.get(component.index()).copied().unwrap_or_default()
     }
 
     /// Processes that were not shown at some time, each counted once.

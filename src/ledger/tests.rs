@@ -16,10 +16,7 @@ fn begin(ledger: &mut Ledger, owners: &mut OwnerTable, seconds: u64) {
 }
 
 fn active(ledger: &Ledger, id: OwnerId) -> u64 {
-    ledger.accounts[id.index()]
-        .totals
-        .energy(Component::Cpu, State::Active)
-        .get()
+    ledger.accounts[id.index()].totals.energy(Component::Cpu, State::Active).get()
 }
 
 #[test]
@@ -27,21 +24,9 @@ fn grams_are_booked_with_the_factor_of_the_tick() {
     let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
     let id = owners.acquire(unit("a.service"));
     ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(360.0), Pue(1.0));
-    ledger.book(
-        id,
-        OwnerKind::Unit,
-        Component::Cpu,
-        State::Active,
-        Microjoules::new(10_000_000_000),
-    );
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(10_000_000_000));
     ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(36.0), Pue(2.0));
-    ledger.book(
-        id,
-        OwnerKind::Unit,
-        Component::Cpu,
-        State::Active,
-        Microjoules::new(10_000_000_000),
-    );
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(10_000_000_000));
     let grams = ledger.accounts[id.index()].totals.emissions(Component::Cpu).0;
     assert!(
         (grams - 1.2).abs() < 1e-9,
@@ -60,23 +45,13 @@ fn an_ended_owner_stays_for_its_retention() {
     begin(&mut ledger, &mut owners, 1);
     owners.leave(id);
     begin(&mut ledger, &mut owners, 2);
-    ledger.book(
-        id,
-        OwnerKind::Job,
-        Component::Cpu,
-        State::Active,
-        Microjoules::new(7),
-    );
+    ledger.book(id, OwnerKind::Job, Component::Cpu, State::Active, Microjoules::new(7));
     begin(&mut ledger, &mut owners, 301);
     assert!(ledger.accounts().any(|account| account.has_ended()));
     assert_eq!(active(&ledger, id), 7, "its last interval is booked");
     begin(&mut ledger, &mut owners, 302);
     assert_eq!(ledger.accounts().count(), 0);
-    assert_eq!(
-        ledger.component(Component::Cpu).unwrap().energy.get(),
-        7,
-        "the node keeps it"
-    );
+    assert_eq!(ledger.component(Component::Cpu).unwrap().energy.get(), 7, "the node keeps it");
 }
 
 #[test]
@@ -84,13 +59,7 @@ fn a_unit_that_comes_back_counts_on() {
     let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
     let id = owners.acquire(unit("a.service"));
     begin(&mut ledger, &mut owners, 1);
-    ledger.book(
-        id,
-        OwnerKind::Unit,
-        Component::Cpu,
-        State::Active,
-        Microjoules::new(5),
-    );
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(5));
     owners.leave(id);
     begin(&mut ledger, &mut owners, 2);
     begin(&mut ledger, &mut owners, 400);
@@ -140,10 +109,7 @@ fn a_process_that_moves_to_another_owner_starts_anew() {
     book.begin(Duration::from_secs(1));
     book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(10));
     book.book((1, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(3));
-    assert_eq!(
-        book.choose()[0].totals.energy(Component::Cpu, State::Active),
-        Microjoules::new(3)
-    );
+    assert_eq!(book.choose()[0].totals.energy(Component::Cpu, State::Active), Microjoules::new(3));
 }
 
 proptest! {

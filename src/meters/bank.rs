@@ -82,19 +82,14 @@ impl MeterBank {
     /// Reads everything and says what to book. `busy_cpu` is the CPU time that all processors together spent
     /// working since the last tick, if it is known: the models need it.
     pub fn tick(&mut self, now: Tick, busy_cpu: Option<Duration>) -> MeterTick {
-        let due = self
-            .scanned
-            .is_none_or(|at| now.boottime.saturating_sub(at) >= SCAN_EVERY);
+        let due = self.scanned.is_none_or(|at| now.boottime.saturating_sub(at) >= SCAN_EVERY);
         if due || self.scan_wanted {
             self.scan();
             self.scanned = Some(now.boottime);
             self.assign(now);
         }
         self.read(now, busy_cpu);
-        let models = self
-            .estimator
-            .as_mut()
-            .map_or([None, None], |model| model.tick(now, busy_cpu));
+        let models = self.estimator.as_mut().map_or([None, None], |model| model.tick(now, busy_cpu));
         let mut tick = MeterTick::default();
         for (component, model) in COMPONENTS.into_iter().zip(models) {
             if self.slots.keys().any(|(of, _)| *of == component) {
@@ -102,10 +97,7 @@ impl MeterBank {
                 tick.components.push(ComponentDelta { component, domains });
             }
         }
-        tick.node = self
-            .node
-            .as_ref()
-            .and_then(|id| node_delta(self.sources.get(id)?, now));
+        tick.node = self.node.as_ref().and_then(|id| node_delta(self.sources.get(id)?, now));
         tick.collectors = self.collectors();
         tick.reports = self.reports();
         self.last = Some(now);
@@ -132,9 +124,8 @@ impl MeterBank {
 
     fn book(&mut self, component: Component, model: Option<Modelled>, now: Tick) -> Vec<DomainDelta> {
         let of_component = |key: &(Component, Arc<str>)| key.0 == component;
-        let count = u64::try_from(self.slots.keys().filter(|key| of_component(key)).count())
-            .unwrap_or(1)
-            .max(1);
+        let count =
+            u64::try_from(self.slots.keys().filter(|key| of_component(key)).count()).unwrap_or(1).max(1);
         let slots = self.slots.iter_mut().filter(|(key, _)| of_component(key));
         let mut domains: Vec<DomainDelta> = Vec::new();
         for (index, ((_, name), slot)) in (0..).zip(slots) {
@@ -149,9 +140,10 @@ impl MeterBank {
                 .collect();
             let share = model.map(|model| share(&model, index, count));
             for booking in slot.tick(&offers, share.as_ref(), now.boottime) {
-                let quality = booking.meter.as_ref().map_or(Some(Quality::Modelled), |id| {
-                    self.sources.get(id).map(|source| source.quality)
-                });
+                let quality = booking
+                    .meter
+                    .as_ref()
+                    .map_or(Some(Quality::Modelled), |id| self.sources.get(id).map(|source| source.quality));
                 let delta = DomainDelta {
                     id: booking.meter.unwrap_or_else(|| Estimator::id(component)),
                     energy: booking.energy,
@@ -175,18 +167,11 @@ fn share(model: &Modelled, index: u64, count: u64) -> Booking {
     let energy = Microjoules::new(upto(index + 1).saturating_sub(upto(index)));
     #[allow(clippy::cast_precision_loss, reason = "slots are few")]
     let idle = Watts(model.idle.0 / count as f64);
-    Booking {
-        meter: None,
-        energy,
-        elapsed: model.elapsed,
-        idle: Some(idle),
-    }
+    Booking { meter: None, energy, elapsed: model.elapsed, idle: Some(idle) }
 }
 
 fn add(domains: &mut Vec<DomainDelta>, delta: DomainDelta) {
-    let same = domains
-        .iter_mut()
-        .find(|known| known.id == delta.id && known.elapsed == delta.elapsed);
+    let same = domains.iter_mut().find(|known| known.id == delta.id && known.elapsed == delta.elapsed);
     match same {
         Some(known) => {
             known.energy += delta.energy;

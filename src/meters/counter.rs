@@ -139,20 +139,14 @@ impl CounterTracker {
         if energy == 0 {
             // The base keeps its time: what the counter shows later was drawn since it last moved. (Its value
             // may differ: the end of the range and 0 are the same point.)
-            self.base = Some(Mark {
-                value: to.value,
-                at: from.at,
-            });
+            self.base = Some(Mark { value: to.value, at: from.at });
             return Outcome::Standing;
         }
         *self.total.get_or_insert(Microjoules::ZERO) += Microjoules::new(energy);
         let mean = mean_uw(energy, elapsed(from, to));
         self.believed_uw = Some(self.believed_uw.map_or(mean, |highest| highest.max(mean)));
         self.base = Some(to);
-        Outcome::Delta {
-            energy: Microjoules::new(energy),
-            since: from.at,
-        }
+        Outcome::Delta { energy: Microjoules::new(energy), since: from.at }
     }
 
     fn judge(&self, from: Mark, to: Mark, range: Option<u64>, confirmed: bool) -> Judgement {
@@ -190,8 +184,7 @@ impl CounterTracker {
 
     /// Whether the value has not changed for [`STALL_AFTER`] or longer.
     pub fn is_stalled(&self, now: Duration) -> bool {
-        self.still_since
-            .is_some_and(|still| now.saturating_sub(still.at) >= STALL_AFTER)
+        self.still_since.is_some_and(|still| now.saturating_sub(still.at) >= STALL_AFTER)
     }
 
     /// All energy counted; absent until the counter first moved.

@@ -78,9 +78,7 @@ fn normalise(model_name: &str) -> Normalised {
     let text = text.split(" w/ ").next().unwrap_or_default();
 
     // Intel's "Pentium Dual-Core" is a family.
-    let amd = text
-        .split_whitespace()
-        .any(|word| word.eq_ignore_ascii_case("AMD"));
+    let amd = text.split_whitespace().any(|word| word.eq_ignore_ascii_case("AMD"));
 
     let mut cores = None;
     let mut words: Vec<String> = Vec::new();
@@ -105,10 +103,7 @@ fn normalise(model_name: &str) -> Normalised {
             _ => words.push(word.to_owned()),
         }
     }
-    Normalised {
-        model: words.join(" "),
-        cores,
-    }
+    Normalised { model: words.join(" "), cores }
 }
 
 /// The number before `-core`, digits or a word.
@@ -132,103 +127,23 @@ mod tests {
     #[test]
     fn names_from_real_machines_are_found() {
         for (cpuinfo, name, tdp, threads) in [
-            (
-                "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz",
-                "Intel Xeon Platinum 8375C",
-                300.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz",
-                "Intel Xeon Platinum 8259CL",
-                210.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz",
-                "Intel Xeon Gold 6248",
-                150.0,
-                None,
-            ),
-            (
-                "INTEL(R) XEON(R) PLATINUM 8592+",
-                "Intel Xeon Platinum 8592+",
-                350.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) Platinum 8480+",
-                "Intel Xeon Platinum 8480+",
-                350.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) CPU Max 9480",
-                "Intel Xeon Max 9480",
-                350.0,
-                None,
-            ),
+            ("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", "Intel Xeon Platinum 8375C", 300.0, None),
+            ("Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", "Intel Xeon Platinum 8259CL", 210.0, None),
+            ("Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz", "Intel Xeon Gold 6248", 150.0, None),
+            ("INTEL(R) XEON(R) PLATINUM 8592+", "Intel Xeon Platinum 8592+", 350.0, None),
+            ("Intel(R) Xeon(R) Platinum 8480+", "Intel Xeon Platinum 8480+", 350.0, None),
+            ("Intel(R) Xeon(R) CPU Max 9480", "Intel Xeon Max 9480", 350.0, None),
             ("Intel(R) Xeon(R) 6980P", "Intel Xeon 6980P", 500.0, None),
-            (
-                "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz",
-                "Intel Xeon E5-2680 v4",
-                120.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz",
-                "Intel Xeon E5-2686 v4",
-                145.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) CPU E5-2670 0 @ 2.60GHz",
-                "Intel Xeon E5-2670",
-                115.0,
-                None,
-            ),
-            (
-                "Intel(R) Xeon(R) CPU           X5570  @ 2.93GHz",
-                "Intel Xeon X5570",
-                95.0,
-                None,
-            ),
-            (
-                "Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz",
-                "Intel Core i7-8700",
-                65.0,
-                None,
-            ),
-            (
-                "13th Gen Intel(R) Core(TM) i9-13900K",
-                "Intel Core i9-13900K",
-                125.0,
-                None,
-            ),
-            (
-                "Intel(R) Core(TM) i5 CPU         750  @ 2.67GHz",
-                "Intel Core i5-750",
-                95.0,
-                None,
-            ),
-            (
-                "Intel(R) Core(TM)2 Duo CPU     E8400  @ 3.00GHz",
-                "Intel Core 2 Duo E8400",
-                65.0,
-                None,
-            ),
-            (
-                "AMD EPYC 7763 64-Core Processor",
-                "AMD EPYC 7763",
-                280.0,
-                Some(128),
-            ),
-            (
-                "AMD EPYC 9654 96-Core Processor",
-                "AMD EPYC 9654",
-                360.0,
-                Some(192),
-            ),
+            ("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", "Intel Xeon E5-2680 v4", 120.0, None),
+            ("Intel(R) Xeon(R) CPU E5-2686 v4 @ 2.30GHz", "Intel Xeon E5-2686 v4", 145.0, None),
+            ("Intel(R) Xeon(R) CPU E5-2670 0 @ 2.60GHz", "Intel Xeon E5-2670", 115.0, None),
+            ("Intel(R) Xeon(R) CPU           X5570  @ 2.93GHz", "Intel Xeon X5570", 95.0, None),
+            ("Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz", "Intel Core i7-8700", 65.0, None),
+            ("13th Gen Intel(R) Core(TM) i9-13900K", "Intel Core i9-13900K", 125.0, None),
+            ("Intel(R) Core(TM) i5 CPU         750  @ 2.67GHz", "Intel Core i5-750", 95.0, None),
+            ("Intel(R) Core(TM)2 Duo CPU     E8400  @ 3.00GHz", "Intel Core 2 Duo E8400", 65.0, None),
+            ("AMD EPYC 7763 64-Core Processor", "AMD EPYC 7763", 280.0, Some(128)),
+            ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654", 360.0, Some(192)),
             ("AMD EPYC 7R13 Processor", "AMD EPYC 7R13", 225.0, None),
             ("AMD EPYC 7B12", "AMD EPYC 7B12", 240.0, None),
             (
@@ -237,18 +152,8 @@ mod tests {
                 280.0,
                 Some(128),
             ),
-            (
-                "AMD Ryzen 9 5950X 16-Core Processor",
-                "AMD Ryzen 9 5950X",
-                105.0,
-                None,
-            ),
-            (
-                "AMD Ryzen 5 5600G with Radeon Graphics",
-                "AMD Ryzen 5 5600G",
-                65.0,
-                None,
-            ),
+            ("AMD Ryzen 9 5950X 16-Core Processor", "AMD Ryzen 9 5950X", 105.0, None),
+            ("AMD Ryzen 5 5600G with Radeon Graphics", "AMD Ryzen 5 5600G", 65.0, None),
             ("AMD Opteron(tm) Processor 6274", "AMD Opteron 6274", 115.0, None),
             ("AMD FX(tm)-8370 Eight-Core Processor", "AMD FX-8370", 125.0, None),
         ] {
@@ -294,13 +199,7 @@ mod tests {
             assert!(row.tdp_watts > 0.0 && row.tdp_watts <= 600.0, "{row:?}");
             assert!(!row.source.is_empty() && !row.licence.is_empty(), "{row:?}");
             assert!(seen.insert(row.model.to_lowercase()), "{row:?} stands twice");
-            assert_eq!(
-                normalise(&row.model),
-                Normalised {
-                    model: row.model.clone(),
-                    cores: None
-                }
-            );
+            assert_eq!(normalise(&row.model), Normalised { model: row.model.clone(), cores: None });
         }
         assert!(seen.len() > 4000, "{}", seen.len());
     }

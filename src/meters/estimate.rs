@@ -51,12 +51,7 @@ pub struct ModelSettings {
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self {
-            cpu_max: None,
-            cpu_idle: None,
-            dram_per_gb: None,
-            lookup: |_| None,
-        }
+        Self { cpu_max: None, cpu_idle: None, dram_per_gb: None, lookup: |_| None }
     }
 }
 
@@ -177,25 +172,13 @@ impl EstimateBasis {
         };
         let per_gb = settings.dram_per_gb.map_or(DRAM_WATTS_PER_GB, |watts| watts.0);
         let gigabytes = facts.memory.map(gigabytes);
-        let source = if settings.dram_per_gb.is_some() {
-            "configured"
-        } else {
-            "Green Algorithms"
-        };
+        let source = if settings.dram_per_gb.is_some() { "configured" } else { "Green Algorithms" };
         let dram_from = match gigabytes {
             Some(size) => format!("{per_gb} W per GB ({source}) x {size:.1} GB"),
             None => "MemTotal can't be read".to_owned(),
         };
         let dram = gigabytes.map(|size| Watts(per_gb * size));
-        Self {
-            facts,
-            cpu_max,
-            cpu_max_from,
-            cpu_idle,
-            cpu_idle_from,
-            dram,
-            dram_from,
-        }
+        Self { facts, cpu_max, cpu_max_from, cpu_idle, cpu_idle_from, dram, dram_from }
     }
 
     /// One line for each number, for a person.
@@ -216,11 +199,7 @@ fn cpu_max(facts: &CpuFacts, settings: &ModelSettings) -> (Option<Watts>, String
     let model = facts.model.as_deref();
     if let Some(cpu) = model.and_then(settings.lookup) {
         let (name, tdp) = (&cpu.name, cpu.tdp);
-        match (
-            facts.virtual_machine,
-            cpu.threads.filter(|threads| *threads > 0),
-            facts.online,
-        ) {
+        match (facts.virtual_machine, cpu.threads.filter(|threads| *threads > 0), facts.online) {
             (false, ..) => {
                 let sockets = facts.sockets;
                 return (
@@ -231,10 +210,7 @@ fn cpu_max(facts: &CpuFacts, settings: &ModelSettings) -> (Option<Watts>, String
             (true, Some(threads), Some(online)) => {
                 return (
                     Some(tdp.scaled(f64::from(online) / f64::from(threads))),
-                    format!(
-                        "TDP {} W of {name} x {online} of {threads} threads (virtual machine)",
-                        tdp.0
-                    ),
+                    format!("TDP {} W of {name} x {online} of {threads} threads (virtual machine)", tdp.0),
                 );
             }
             _ => {}
@@ -253,10 +229,7 @@ fn cpu_max(facts: &CpuFacts, settings: &ModelSettings) -> (Option<Watts>, String
     }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a memory size needs no more than 53 bits"
-)]
+#[allow(clippy::cast_precision_loss, reason = "a memory size needs no more than 53 bits")]
 fn gigabytes(memory: Bytes) -> f64 {
     memory.0 as f64 / 1e9
 }
@@ -293,10 +266,7 @@ struct Accumulated {
 }
 
 impl Accumulated {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "one tick's energy is far below 2^53 microjoules"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "one tick's energy is far below 2^53 microjoules")]
     fn add(&mut self, power: Watts, elapsed: Duration) -> Microjoules {
         let exact = power.0 * elapsed.as_secs_f64() * 1e6 + self.owed_uj;
         let whole = floor_to_u64(exact);
@@ -393,16 +363,8 @@ impl Estimator {
 
     /// The name under which a component is modelled.
     pub fn id(component: Component) -> MeterId {
-        let domain = if component == Component::Dram {
-            Domain::Dram
-        } else {
-            Domain::Package
-        };
-        MeterId {
-            meter: "estimate",
-            domain,
-            device: Arc::from(component.as_str()),
-        }
+        let domain = if component == Component::Dram { Domain::Dram } else { Domain::Package };
+        MeterId { meter: "estimate", domain, device: Arc::from(component.as_str()) }
     }
 }
 

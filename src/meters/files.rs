@@ -83,10 +83,7 @@ pub struct ReadError {
 impl ReadError {
     /// Names the file that failed.
     pub fn new(path: &Path, failure: ReadFailure) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            failure,
-        }
+        Self { path: path.to_path_buf(), failure }
     }
 }
 
@@ -115,18 +112,15 @@ pub fn read_text(path: &Path) -> Result<String, ReadFailure> {
 pub fn read_listing(path: &Path) -> Result<String, ReadFailure> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| ReadFailure::of(&error))?;
-    file.take(LISTING_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| ReadFailure::of(&error))?;
+    file.take(LISTING_BYTES).read_to_end(&mut bytes).map_err(|error| ReadFailure::of(&error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The names in a directory, sorted; those that aren't UTF-8 are left out, as the kernel makes none.
 pub fn list_names(path: &Path) -> Result<Vec<String>, ReadFailure> {
     let entries = std::fs::read_dir(path).map_err(|error| ReadFailure::of(&error))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.sort_unstable();
     Ok(names)
 }
@@ -148,14 +142,8 @@ fn read_into<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a str, ReadFailu
         return Err(ReadFailure::TooLong);
     }
     let bytes = buffer.get(..filled).unwrap_or_default();
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ReadFailure::NotText)?
-        .trim();
-    if text.is_empty() {
-        Err(ReadFailure::Empty)
-    } else {
-        Ok(text)
-    }
+    let text = std::str::from_utf8(bytes).map_err(|_| ReadFailure::NotText)?.trim();
+    if text.is_empty() { Err(ReadFailure::Empty) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -193,10 +181,7 @@ mod tests {
         assert_eq!(read_number(&dir.path().join("none")), Err(ReadFailure::NotFound));
         assert_eq!(read_number(dir.path()), Err(ReadFailure::Io(21)));
         std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
-        assert_eq!(
-            read_text(&dir.path().join("dangling")),
-            Err(ReadFailure::NotFound)
-        );
+        assert_eq!(read_text(&dir.path().join("dangling")), Err(ReadFailure::NotFound));
     }
 
     #[test]

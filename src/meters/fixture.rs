@@ -11,9 +11,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn sysfs(&self) -> &Path {
@@ -73,32 +71,20 @@ impl Node {
     fn zone_in(&self, root: &str, path: &str, name: &str, energy_uj: u64) {
         let zone = format!("{root}/{path}");
         self.write(&format!("{zone}/name"), format!("{name}\n").as_bytes());
-        self.write(
-            &format!("{zone}/max_energy_range_uj"),
-            format!("{RANGE}\n").as_bytes(),
-        );
+        self.write(&format!("{zone}/max_energy_range_uj"), format!("{RANGE}\n").as_bytes());
         self.write(&format!("{zone}/energy_uj"), format!("{energy_uj}\n").as_bytes());
     }
 
     pub(crate) fn set(&self, zone: &str, energy_uj: u64) {
-        self.write(
-            &format!("class/powercap/{zone}/energy_uj"),
-            format!("{energy_uj}\n").as_bytes(),
-        );
+        self.write(&format!("class/powercap/{zone}/energy_uj"), format!("{energy_uj}\n").as_bytes());
     }
 
     pub(crate) fn power_meter(&self, chip: &str, oem_info: Option<&str>, microwatts: u64) {
         let chip = format!("class/hwmon/{chip}");
         self.write(&format!("{chip}/name"), b"power_meter\n");
-        self.write(
-            &format!("{chip}/power1_average"),
-            format!("{microwatts}\n").as_bytes(),
-        );
+        self.write(&format!("{chip}/power1_average"), format!("{microwatts}\n").as_bytes());
         if let Some(text) = oem_info {
-            self.write(
-                &format!("{chip}/device/power1_oem_info"),
-                format!("{text}\n").as_bytes(),
-            );
+            self.write(&format!("{chip}/device/power1_oem_info"), format!("{text}\n").as_bytes());
         }
     }
 
@@ -106,10 +92,7 @@ impl Node {
         let chip = format!("class/hwmon/{chip}");
         self.write(&format!("{chip}/name"), b"amd_energy\n");
         for (number, label) in (1..).zip(labels) {
-            self.write(
-                &format!("{chip}/energy{number}_label"),
-                format!("{label}\n").as_bytes(),
-            );
+            self.write(&format!("{chip}/energy{number}_label"), format!("{label}\n").as_bytes());
             self.write(&format!("{chip}/energy{number}_input"), b"0\n");
         }
     }
@@ -125,9 +108,6 @@ impl Node {
         }
         self.write("proc/cpuinfo", cpuinfo.as_bytes());
         self.write("proc/meminfo", b"MemTotal:        9765625 kB\nMemFree:  1 kB\n");
-        self.write(
-            "devices/system/cpu/online",
-            format!("0-{}\n", threads - 1).as_bytes(),
-        );
+        self.write("devices/system/cpu/online", format!("0-{}\n", threads - 1).as_bytes());
     }
 }

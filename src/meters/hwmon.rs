@@ -49,9 +49,7 @@ pub struct HwmonReader {
 impl HwmonReader {
     /// A reader for the sysfs mounted at `sysfs`.
     pub fn new(sysfs: &Path) -> Self {
-        Self {
-            root: sysfs.join("class/hwmon"),
-        }
+        Self { root: sysfs.join("class/hwmon") }
     }
 
     /// The directory that is searched.
@@ -64,10 +62,7 @@ impl HwmonReader {
         let names = files::list_names(&self.root).map_err(|failure| ReadError::new(&self.root, failure))?;
         let mut inputs = Vec::new();
         for name in names.iter().filter(|name| name.starts_with("hwmon")) {
-            let chip = Chip {
-                name,
-                path: self.root.join(name),
-            };
+            let chip = Chip { name, path: self.root.join(name) };
             match chip.text("name").as_deref() {
                 Some("amd_energy") => inputs.extend(chip.sockets()),
                 Some("power_meter") => inputs.extend(chip.power_meter()),
@@ -101,26 +96,18 @@ impl Chip<'_> {
     }
 
     fn text(&self, file: &str) -> Option<String> {
-        self.directories()
-            .iter()
-            .find_map(|directory| files::read_text(&directory.join(file)).ok())
+        self.directories().iter().find_map(|directory| files::read_text(&directory.join(file)).ok())
     }
 
     fn find(&self, file: &str) -> Option<PathBuf> {
-        self.directories()
-            .iter()
-            .map(|directory| directory.join(file))
-            .find(|path| path.exists())
+        self.directories().iter().map(|directory| directory.join(file)).find(|path| path.exists())
     }
 
     fn sockets(&self) -> Vec<Input> {
         let mut inputs = Vec::new();
         for directory in self.directories() {
             for file in files::list_names(&directory).unwrap_or_default() {
-                let Some(stem) = file
-                    .strip_suffix("_label")
-                    .filter(|stem| stem.starts_with("energy"))
-                else {
+                let Some(stem) = file.strip_suffix("_label").filter(|stem| stem.starts_with("energy")) else {
                     continue;
                 };
                 let Ok(label) = files::read_text(&directory.join(&file)) else {
@@ -145,13 +132,9 @@ impl Chip<'_> {
     }
 
     fn power_meter(&self) -> Option<Input> {
-        let path = self
-            .find("power1_average")
-            .or_else(|| self.find("power1_input"))?;
+        let path = self.find("power1_average").or_else(|| self.find("power1_input"))?;
         let label = self.text("power1_label").or_else(|| self.text("power1_oem_info"));
-        let battery = self
-            .find("power1_is_battery")
-            .map(|path| files::read_number(&path));
+        let battery = self.find("power1_is_battery").map(|path| files::read_number(&path));
         let (domain, slot) = match (&label, battery) {
             // The charge and discharge of a battery is no consumption.
             (_, Some(Ok(1..))) => (Domain::Unknown, String::new()),
@@ -162,13 +145,7 @@ impl Chip<'_> {
             (Some(label), domain) if domain != Domain::Node => label.chars().take(MAX_LABEL).collect(),
             _ => self.acpi_name(),
         };
-        Some(Input {
-            device: Arc::from(device),
-            domain,
-            slot: Arc::from(slot),
-            kind: InputKind::Power,
-            path,
-        })
+        Some(Input { device: Arc::from(device), domain, slot: Arc::from(slot), kind: InputKind::Power, path })
     }
 
     /// `ACPI000D:00` keeps its name over boots, hwmon's numbers don't.
@@ -202,10 +179,7 @@ fn parse_label(label: &str) -> (Domain, String) {
         return (domain, without_zeros(socket).to_owned());
     }
     let partial = label.to_ascii_lowercase().contains("socket");
-    (
-        if partial { Domain::Unknown } else { Domain::Node },
-        String::new(),
-    )
+    (if partial { Domain::Unknown } else { Domain::Node }, String::new())
 }
 
 fn is_number(text: &str) -> bool {
@@ -227,13 +201,7 @@ mod tests {
         inputs
             .iter()
             .map(|input| {
-                format!(
-                    "{} {} {} {:?}",
-                    input.device,
-                    input.domain.as_str(),
-                    input.slot,
-                    input.kind
-                )
+                format!("{} {} {} {:?}", input.device, input.domain.as_str(), input.slot, input.kind)
             })
             .collect()
     }
@@ -285,10 +253,7 @@ mod tests {
         node.link("class/hwmon/hwmon4", "../../devices/ACPI000D:00/hwmon/hwmon4");
         assert_eq!(summary(&node), ["ACPI000D:00 node  Power"]);
         let reader = HwmonReader::new(node.sysfs());
-        assert_eq!(
-            files::read_number(&reader.scan().unwrap()[0].path),
-            Ok(300_000_000)
-        );
+        assert_eq!(files::read_number(&reader.scan().unwrap()[0].path), Ok(300_000_000));
     }
 
     #[test]
@@ -301,10 +266,7 @@ mod tests {
             node.write(&format!("{chip}/energy1_input"), b"5\n");
             node.write(&format!("{chip}/power1_average"), b"5\n");
         }
-        assert_eq!(
-            summary(&node),
-            ["Esocket0 package 0 Energy", "Esocket1 package 1 Energy"]
-        );
+        assert_eq!(summary(&node), ["Esocket0 package 0 Energy", "Esocket1 package 1 Energy"]);
     }
 
     #[test]
@@ -317,10 +279,7 @@ mod tests {
         node.link("class/hwmon/hwmon4", "gone");
         assert_eq!(
             summary(&node),
-            [
-                "CPU Power Socket 0 package 0 Power",
-                "CPU Power Socket 0 #2 package 0 Power"
-            ]
+            ["CPU Power Socket 0 package 0 Power", "CPU Power Socket 0 #2 package 0 Power"]
         );
     }
 }

@@ -65,10 +65,7 @@ impl PowerIntegrator {
         self.remainder = area % SCALE;
         let energy = Microjoules::new(u64::try_from(area / SCALE).unwrap_or(u64::MAX));
         *self.total.get_or_insert(Microjoules::ZERO) += energy;
-        Ok(PowerOutcome::Delta {
-            energy,
-            since: then.boottime,
-        })
+        Ok(PowerOutcome::Delta { energy, since: then.boottime })
     }
 
     /// Notes that the meter could not be read.
@@ -90,10 +87,7 @@ mod tests {
 
     fn tick(millis: u64) -> Tick {
         let time = Duration::from_millis(millis);
-        Tick {
-            monotonic: time,
-            boottime: time,
-        }
+        Tick { monotonic: time, boottime: time }
     }
 
     fn energy(outcome: PowerOutcome) -> u64 {
@@ -107,10 +101,7 @@ mod tests {
     fn a_ramp_is_integrated_by_its_mean() {
         let mut meter = PowerIntegrator::default();
         assert_eq!(meter.observe(Watts(100.0), tick(0)), Ok(PowerOutcome::First));
-        assert_eq!(
-            energy(meter.observe(Watts(200.0), tick(2_000)).unwrap()),
-            300_000_000
-        );
+        assert_eq!(energy(meter.observe(Watts(200.0), tick(2_000)).unwrap()), 300_000_000);
         assert_eq!(meter.total(), Some(Microjoules::new(300_000_000)));
     }
 
@@ -120,15 +111,7 @@ mod tests {
         // A microwatt over a millisecond is a thousandth of a microjoule: 3,000 steps make 3 uJ.
         for step in 0..=3_000u64 {
             let time = Duration::from_millis(step);
-            meter
-                .observe(
-                    Watts(1e-6),
-                    Tick {
-                        monotonic: time,
-                        boottime: time,
-                    },
-                )
-                .unwrap();
+            meter.observe(Watts(1e-6), Tick { monotonic: time, boottime: time }).unwrap();
         }
         assert_eq!(meter.total(), Some(Microjoules::new(3)));
     }
@@ -138,27 +121,18 @@ mod tests {
         let mut meter = PowerIntegrator::default();
         meter.observe(Watts(100.0), tick(0)).unwrap();
         meter.fail();
-        assert_eq!(
-            energy(meter.observe(Watts(100.0), tick(5_000)).unwrap()),
-            500_000_000
-        );
+        assert_eq!(energy(meter.observe(Watts(100.0), tick(5_000)).unwrap()), 500_000_000);
         meter.fail();
         assert_eq!(meter.observe(Watts(100.0), tick(10_001)), Ok(PowerOutcome::First));
         // Stopped for a minute: nothing failed, nothing is lost.
-        assert_eq!(
-            energy(meter.observe(Watts(100.0), tick(70_001)).unwrap()),
-            6_000_000_000
-        );
+        assert_eq!(energy(meter.observe(Watts(100.0), tick(70_001)).unwrap()), 6_000_000_000);
     }
 
     #[test]
     fn suspend_counts_nothing() {
         let mut meter = PowerIntegrator::default();
         meter.observe(Watts(100.0), tick(0)).unwrap();
-        let woken = Tick {
-            monotonic: Duration::from_secs(1),
-            boottime: Duration::from_secs(3_600),
-        };
+        let woken = Tick { monotonic: Duration::from_secs(1), boottime: Duration::from_secs(3_600) };
         assert_eq!(energy(meter.observe(Watts(100.0), woken).unwrap()), 100_000_000);
     }
 

@@ -52,9 +52,7 @@ struct Found {
 impl RaplReader {
     /// A reader for the sysfs mounted at `sysfs`.
     pub fn new(sysfs: &Path) -> Self {
-        Self {
-            root: sysfs.join("class/powercap"),
-        }
+        Self { root: sysfs.join("class/powercap") }
     }
 
     /// The directory that is searched.
@@ -70,10 +68,7 @@ impl RaplReader {
         for name in names.iter().filter(|name| name.contains("rapl")) {
             collect(&self.root.join(name), name, 0, &mut seen, &mut found);
         }
-        Ok(found
-            .iter()
-            .map(|(device, entry)| zone(device, entry, &found))
-            .collect())
+        Ok(found.iter().map(|(device, entry)| zone(device, entry, &found)).collect())
     }
 }
 
@@ -93,10 +88,7 @@ fn collect(
         // The control type itself has no name file.
         Err(ReadFailure::NotFound) => {}
         name => {
-            found.entry(device.to_owned()).or_insert_with(|| Found {
-                path: path.clone(),
-                name: name.ok(),
-            });
+            found.entry(device.to_owned()).or_insert_with(|| Found { path: path.clone(), name: name.ok() });
         }
     }
     let control_type = device.split(':').next().unwrap_or(device);
@@ -104,10 +96,7 @@ fn collect(
         return;
     };
     for child in children {
-        if child
-            .strip_prefix(control_type)
-            .is_some_and(|rest| rest.starts_with(':'))
-        {
+        if child.strip_prefix(control_type).is_some_and(|rest| rest.starts_with(':')) {
             collect(&path.join(&child), &child, depth + 1, seen, found);
         }
     }
@@ -126,12 +115,8 @@ fn zone(device: &str, entry: &Found, found: &BTreeMap<String, Found>) -> Zone {
         slot: Arc::from(slot),
         mmio: device.starts_with("intel-rapl-mmio"),
         energy_path: entry.path.join("energy_uj"),
-        range: files::read_number(&entry.path.join("max_energy_range_uj"))
-            .ok()
-            .filter(|range| *range > 0),
-        max_power: files::read_number(&entry.path.join("constraint_0_max_power_uw"))
-            .ok()
-            .map(microwatts),
+        range: files::read_number(&entry.path.join("max_energy_range_uj")).ok().filter(|range| *range > 0),
+        max_power: files::read_number(&entry.path.join("constraint_0_max_power_uw")).ok().map(microwatts),
     }
 }
 
@@ -173,10 +158,7 @@ fn parent_slot(device: &str, found: &BTreeMap<String, Found>) -> String {
     device.to_owned()
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a power limit needs no more than 53 bits"
-)]
+#[allow(clippy::cast_precision_loss, reason = "a power limit needs no more than 53 bits")]
 fn microwatts(value: u64) -> Watts {
     Watts(value as f64 / 1e6)
 }
@@ -188,10 +170,7 @@ mod tests {
 
     fn summary(node: &Node) -> Vec<String> {
         let zones = RaplReader::new(node.sysfs()).scan().unwrap();
-        zones
-            .iter()
-            .map(|zone| format!("{} {} {}", zone.device, zone.domain.as_str(), zone.slot))
-            .collect()
+        zones.iter().map(|zone| format!("{} {} {}", zone.device, zone.domain.as_str(), zone.slot)).collect()
     }
 
     #[test]
@@ -252,16 +231,10 @@ mod tests {
     fn limits_are_read_and_garbage_in_them_is_no_limit() {
         let node = Node::new();
         node.zone("intel-rapl:0", "package-0", 5);
-        node.write(
-            "class/powercap/intel-rapl:0/constraint_0_max_power_uw",
-            b"200000000\n",
-        );
+        node.write("class/powercap/intel-rapl:0/constraint_0_max_power_uw", b"200000000\n");
         let reader = RaplReader::new(node.sysfs());
         let zone = reader.scan().unwrap().remove(0);
-        assert_eq!(
-            (zone.range, zone.max_power),
-            (Some(262_143_328_850), Some(Watts(200.0)))
-        );
+        assert_eq!((zone.range, zone.max_power), (Some(262_143_328_850), Some(Watts(200.0))));
         assert_eq!(files::read_number(&zone.energy_path), Ok(5));
         node.write("class/powercap/intel-rapl:0/max_energy_range_uj", b"\xff\n");
         assert_eq!(reader.scan().unwrap()[0].range, None);
@@ -286,10 +259,7 @@ mod tests {
             ]
         );
         node.remove("class/powercap/intel-rapl:0");
-        assert_eq!(
-            files::read_number(&zones[0].energy_path),
-            Err(ReadFailure::NotFound)
-        );
+        assert_eq!(files::read_number(&zones[0].energy_path), Err(ReadFailure::NotFound));
         assert_eq!(summary(&node).len(), 2);
     }
 }

@@ -101,10 +101,7 @@ impl Slot {
     /// One tick: what each meter of the slot says, best meter first, and the model's share of this tick.
     /// Returns what to book now, which may reach back over several ticks, or nothing.
     pub fn tick(&mut self, offers: &[Offer], model: Option<&Booking>, now: Duration) -> Vec<Booking> {
-        let chosen = self
-            .chosen
-            .as_ref()
-            .and_then(|id| offers.iter().position(|offer| offer.id == *id));
+        let chosen = self.chosen.as_ref().and_then(|id| offers.iter().position(|offer| offer.id == *id));
         // The chosen meter itself, or a better one, has energy: it takes over, or goes on.
         let eligible = chosen.map_or(offers, |index| offers.get(..=index).unwrap_or(offers));
         let moved = eligible.iter().find_map(|offer| match offer.status {
@@ -138,9 +135,7 @@ impl Slot {
             return booked;
         }
         let latest = self.hold_back(offers, None, model, now);
-        let status = chosen
-            .and_then(|index| offers.get(index))
-            .map(|offer| offer.status);
+        let status = chosen.and_then(|index| offers.get(index)).map(|offer| offer.status);
         let failing_since = *self.failing_since.get_or_insert(now);
         let wait = match status {
             Some(Status::Standing) => true,
@@ -163,11 +158,7 @@ impl Slot {
 
     /// The end of the energy that is booked or held back.
     fn held_until(&self) -> Duration {
-        if self.pending.is_empty() {
-            self.booked_until
-        } else {
-            self.pending_until
-        }
+        if self.pending.is_empty() { self.booked_until } else { self.pending_until }
     }
 
     fn settle(&mut self, until: Duration) {
@@ -188,20 +179,17 @@ impl Slot {
         if now <= held_until {
             return None;
         }
-        let substitute = offers
-            .iter()
-            .filter(|offer| Some(&offer.id) != except)
-            .find_map(|offer| {
-                let Status::Moved { energy, since } = offer.status else {
-                    return None;
-                };
-                (since >= held_until).then(|| Booking {
-                    meter: Some(offer.id.clone()),
-                    energy,
-                    elapsed: now.saturating_sub(since),
-                    idle: None,
-                })
-            });
+        let substitute = offers.iter().filter(|offer| Some(&offer.id) != except).find_map(|offer| {
+            let Status::Moved { energy, since } = offer.status else {
+                return None;
+            };
+            (since >= held_until).then(|| Booking {
+                meter: Some(offer.id.clone()),
+                energy,
+                elapsed: now.saturating_sub(since),
+                idle: None,
+            })
+        });
         let piece = substitute.or_else(|| model.cloned())?;
         let meter = piece.meter.clone();
         match self.pending.iter_mut().find(|booking| booking.meter == meter) {

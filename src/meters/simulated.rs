@@ -22,11 +22,7 @@ impl SimulatedMeter {
         [("0", 0.0), ("1", 0.25)]
             .into_iter()
             .flat_map(|(slot, phase)| {
-                [Domain::Package, Domain::Dram].map(|domain| Self {
-                    domain,
-                    slot: Arc::from(slot),
-                    phase,
-                })
+                [Domain::Package, Domain::Dram].map(|domain| Self { domain, slot: Arc::from(slot), phase })
             })
             .collect()
     }
@@ -34,11 +30,7 @@ impl SimulatedMeter {
     /// Its name.
     pub fn id(&self) -> MeterId {
         let device = format!("{}-{}", self.domain.as_str(), self.slot);
-        MeterId {
-            meter: "simulated",
-            domain: self.domain,
-            device: Arc::from(device),
-        }
+        MeterId { meter: "simulated", domain: self.domain, device: Arc::from(device) }
     }
 
     /// Its power at a time (seconds from any origin) and a utilisation from 0 to 1: a floor, a wave of one
@@ -69,10 +61,6 @@ mod tests {
                 assert!(at(0.0).0 > 0.0 && at(1.0).0 > at(0.0).0 + 10.0);
             }
         }
-        assert_ne!(
-            meters[0].power(0.0, 0.0),
-            meters[2].power(0.0, 0.0),
-            "the sockets are out of step"
-        );
+        assert_ne!(meters[0].power(0.0, 0.0), meters[2].power(0.0, 0.0), "the sockets are out of step");
     }
 }

@@ -14,10 +14,7 @@ use crate::units::{Microjoules, Watts};
 /// How a meter's files are turned into energy.
 #[derive(Clone, Debug)]
 pub(crate) enum Gauge {
-    Counter {
-        tracker: CounterTracker,
-        range: Option<u64>,
-    },
+    Counter { tracker: CounterTracker, range: Option<u64> },
     Power(PowerIntegrator),
 }
 
@@ -247,9 +244,9 @@ impl Source {
             (Role::Node, _) => chosen.map_or(Why::SecondReading, |id| Why::OtherNode(Arc::clone(&id.device))),
             (Role::Feeds(_), _) if in_use => Why::Chosen(self.quality),
             (Role::Feeds(_), Some(trouble)) => trouble.clone(),
-            (Role::Feeds(_), None) => chosen.map_or(Why::NotMoving, |id| {
-                Why::Same(self.id.domain, Arc::clone(&id.device))
-            }),
+            (Role::Feeds(_), None) => {
+                chosen.map_or(Why::NotMoving, |id| Why::Same(self.id.domain, Arc::clone(&id.device)))
+            }
         };
         let reason = match &self.reported {
             Some((before, text)) if *before == why => Arc::clone(text),
@@ -269,23 +266,11 @@ impl Source {
             Role::Raw(_) => None,
         };
         let (id, quality, energy) = (self.id.clone(), self.quality, self.total());
-        MeterReport {
-            id,
-            quality,
-            up,
-            feeds,
-            reason,
-            energy,
-            wraps,
-            resets,
-        }
+        MeterReport { id, quality, up, feeds, reason, energy, wraps, resets }
     }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a power above 2^53 microwatts is refused as garbage anyway"
-)]
+#[allow(clippy::cast_precision_loss, reason = "a power above 2^53 microwatts is refused as garbage anyway")]
 fn microwatts(value: u64) -> Watts {
     Watts(value as f64 / 1e6)
 }

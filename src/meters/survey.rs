@@ -64,22 +64,14 @@ impl MeterBank {
         });
         let mut readers = Vec::new();
         if let Some(reader) = &self.rapl {
-            let none = !self
-                .sources
-                .values()
-                .any(|source| source.id.meter == "rapl" && source.present);
+            let none = !self.sources.values().any(|source| source.id.meter == "rapl" && source.present);
             let error = self.rapl_error.as_ref().map(ToString::to_string);
             if let Some(error) =
                 error.or_else(|| none.then(|| format!("{}: no zones", reader.root().display())))
             {
                 let failure = self.rapl_error.as_ref().map(|error| error.failure);
                 let remedy = failure.and_then(ReadFailure::remedy).or(Some(LOAD_RAPL));
-                readers.push(ReaderSurvey {
-                    name: "rapl",
-                    path: reader.root().into(),
-                    error,
-                    remedy,
-                });
+                readers.push(ReaderSurvey { name: "rapl", path: reader.root().into(), error, remedy });
             }
         }
         if let (Some(reader), Some(error)) = (&self.hwmon, &self.hwmon_error) {
@@ -91,10 +83,6 @@ impl MeterBank {
             });
         }
         let estimate = self.estimator.as_ref().map(|model| model.basis().clone());
-        Survey {
-            meters: meters.collect(),
-            readers,
-            estimate,
-        }
+        Survey { meters: meters.collect(), readers, estimate }
     }
 }

@@ -50,7 +50,9 @@ impl Sampler {
         let utilisation = utilisation(usage, elapsed);
         let mut shares = Vec::new();
         for delta in &readings.components {
-            let Some(split) = self.split(delta, utilisation) else { continue };
+            let Some(split) = self.split(delta, utilisation) else {
+                continue;
+            };
             match delta.component {
                 Component::Cpu => self.ledger.book_idle(Component::Cpu, split.idle),
                 Component::Dram => self.book_idle_memory(split.idle, &memory),
@@ -92,7 +94,12 @@ impl Sampler {
     }
 
     /// Books active energy by CPU time and returns the shares by owner.
-    fn book_active(&mut self, component: Component, energy: Microjoules, weights: &[u64]) -> Vec<Microjoules> {
+    fn book_active(
+        &mut self,
+        component: Component,
+        energy: Microjoules,
+        weights: &[u64],
+    ) -> Vec<Microjoules> {
         let Some(shares) = apportion(energy, weights) else {
             self.ledger.book_unattributed(component, Reason::NoEvidence, energy);
             return Vec::new();

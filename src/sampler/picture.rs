@@ -35,7 +35,11 @@ impl Sampler {
             monotonic: now.monotonic,
             interval: self.interval,
             components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
-            workloads: self.ledger.accounts().filter_map(|account| self.workload_totals(account, &known)).collect(),
+            workloads: self
+                .ledger
+                .accounts()
+                .filter_map(|account| self.workload_totals(account, &known))
+                .collect(),
             processes: processes.iter().map(|account| self.process_totals(account, &known)).collect(),
             meters: reports.into_iter().map(|report| self.meter_status(report)).collect(),
             grid: self.factors.grid.clone(),
@@ -63,16 +67,18 @@ impl Sampler {
 
     fn workload_totals(&self, account: &Account, known: &[Component]) -> Option<WorkloadTotals> {
         let owner = account.owner.as_ref()?;
-        let energy: Vec<EnergyCell> = cells(known, |component, state| account.totals.energy(component, state));
+        let energy: Vec<EnergyCell> =
+            cells(known, |component, state| account.totals.energy(component, state));
         // A pod's own cgroup rarely uses anything; its series appear when it did.
         if matches!(**owner, Owner::Pod { .. }) && energy.iter().all(|cell| cell.energy.is_zero()) {
             return None;
         }
-        let components = known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
-            component,
-            power: self.power(component, account.in_tick(component)).unwrap_or_default(),
-            emissions: account.totals.emissions(component),
-        });
+        let components =
+            known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
+                component,
+                power: self.power(component, account.in_tick(component)).unwrap_or_default(),
+                emissions: account.totals.emissions(component),
+            });
         Some(WorkloadTotals {
             owner: Arc::clone(owner),
             cpu_time: account.totals.cpu_time,
@@ -116,7 +122,8 @@ impl Sampler {
     }
 
     fn unattributed(&self, known: &[Component]) -> Vec<Unattributed> {
-        let books = known.iter().filter_map(|component| Some((*component, self.ledger.component(*component)?)));
+        let books =
+            known.iter().filter_map(|component| Some((*component, self.ledger.component(*component)?)));
         books
             .flat_map(|(component, book)| {
                 book.unattributed.iter().map(move |(reason, energy)| Unattributed {
@@ -130,10 +137,11 @@ impl Sampler {
 
     fn series_dropped(&self, usage: &WorkloadTick) -> Vec<DroppedSeries> {
         let owners = self.workloads.owners();
-        let mut dropped: Vec<DroppedSeries> = [OwnerKind::Container, OwnerKind::Unit, OwnerKind::Job, OwnerKind::Vm]
-            .into_iter()
-            .map(|kind| DroppedSeries { family: kind.as_str(), dropped: owners.refused(kind) })
-            .collect();
+        let mut dropped: Vec<DroppedSeries> =
+            [OwnerKind::Container, OwnerKind::Unit, OwnerKind::Job, OwnerKind::Vm]
+                .into_iter()
+                .map(|kind| DroppedSeries { family: kind.as_str(), dropped: owners.refused(kind) })
+                .collect();
         let processes = self.ledger.processes().not_shown().saturating_add(usage.dropped_processes);
         dropped.push(DroppedSeries { family: "process", dropped: processes });
         dropped

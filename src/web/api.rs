@@ -37,10 +37,7 @@ pub(super) struct Shared {
 /// Where the path of the metrics can't be a route.
 pub(super) fn router(shared: Arc<Shared>) -> Result<Router, WebError> {
     let telemetry = shared.telemetry_path.clone();
-    let wrong = |problem| WebError::TelemetryPath {
-        path: telemetry.clone(),
-        problem,
-    };
+    let wrong = |problem| WebError::TelemetryPath { path: telemetry.clone(), problem };
     // The router would panic on its own pattern characters and on a path that it has already.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
     if !telemetry.starts_with('/') || !telemetry.chars().all(plain) {
@@ -62,10 +59,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Result<Router, WebError> {
     Ok(router
         .fallback(|| async { text(StatusCode::NOT_FOUND, "not found\n") })
         .method_not_allowed_fallback(|method: Method| async move {
-            text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{method} isn't allowed here, GET and HEAD are\n"),
-            )
+            text(StatusCode::METHOD_NOT_ALLOWED, format!("{method} isn't allowed here, GET and HEAD are\n"))
         })
         .with_state(shared))
 }
@@ -81,13 +75,8 @@ pub(super) fn text(status: StatusCode, said: impl Into<Bytes>) -> Response {
 }
 
 fn no_snapshot_yet() -> Response {
-    let mut response = text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the first sample isn't there yet\n",
-    );
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the first sample isn't there yet\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
@@ -97,18 +86,13 @@ fn rendered(body: Result<Bytes, String>, headers: &[(HeaderName, &'static str)])
         Ok(body) => body,
         Err(error) => {
             tracing::error!(%error, "the snapshot can't be encoded");
-            return text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("can't encode the snapshot: {error}\n"),
-            );
+            return text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't encode the snapshot: {error}\n"));
         }
     };
     let mut response = Response::new(Body::new(Chunks::new(body)));
-    response.headers_mut().extend(
-        headers
-            .iter()
-            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value))),
-    );
+    response
+        .headers_mut()
+        .extend(headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))));
     response
 }
 
@@ -126,9 +110,7 @@ async fn serve_metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) ->
     }
     let mut response = rendered(latest.gzip(), &plain);
     if response.status() == StatusCode::OK {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }

@@ -59,11 +59,7 @@ pub(super) struct Guarded {
 
 impl Guarded {
     pub(super) const fn new(body: Body, place: Option<OwnedSemaphorePermit>, phase: Phase) -> Self {
-        Self {
-            body,
-            _place: place,
-            phase,
-        }
+        Self { body, _place: place, phase }
     }
 }
 

@@ -34,8 +34,7 @@ impl Phase {
     // Only ever called from the connection's own task, so nothing needs ordering.
     fn enter(&self, phase: u64) {
         let changes = self.0.load(Ordering::Relaxed) / PHASES;
-        self.0
-            .store(changes.wrapping_add(1) * PHASES + phase, Ordering::Relaxed);
+        self.0.store(changes.wrapping_add(1) * PHASES + phase, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -86,9 +85,7 @@ impl<S> Paced<S> {
 
     fn paced<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match poll {
-            Poll::Pending => self
-                .overdue(context)
-                .map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+            Poll::Pending => self.overdue(context).map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
             ready => ready,
         }
     }
@@ -186,9 +183,7 @@ mod tests {
         assert!(idle.is_err(), "an idle connection was cut: {idle:?}");
         client.write_all(b"GET").await.unwrap();
         assert_eq!(server.read(&mut buffer).await.unwrap(), 3);
-        let cut = tokio::time::timeout(LONG, server.read(&mut buffer))
-            .await
-            .unwrap();
+        let cut = tokio::time::timeout(LONG, server.read(&mut buffer)).await.unwrap();
         assert_eq!(cut.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 

@@ -15,12 +15,7 @@ use crate::workloads::owner::{JobManager, Owner, OwnerKind, Runtime};
 pub(super) const NASTY: &str = "<script>\"&'\n\\";
 
 pub(super) fn container(id: &str, pod_uid: &str) -> Owner {
-    Owner::Container {
-        runtime: Runtime::Containerd,
-        id: id.into(),
-        name: "".into(),
-        pod_uid: pod_uid.into(),
-    }
+    Owner::Container { runtime: Runtime::Containerd, id: id.into(), name: "".into(), pod_uid: pod_uid.into() }
 }
 
 pub(super) fn unit(unit: &str) -> Owner {
@@ -28,11 +23,7 @@ pub(super) fn unit(unit: &str) -> Owner {
 }
 
 pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> WorkloadTotals {
-    let cell = |component, state, energy| EnergyCell {
-        component,
-        state,
-        energy: Microjoules::new(energy),
-    };
+    let cell = |component, state, energy| EnergyCell { component, state, energy: Microjoules::new(energy) };
     WorkloadTotals {
         owner: Arc::new(owner),
         cpu_time: CpuTime::from_nanos(active * 1000),
@@ -93,11 +84,7 @@ fn component(component: Component, power: Option<Watts>, workloads: &[WorkloadTo
 
 fn meter(domain: Domain, device: &str, up: bool, reason: &str) -> MeterStatus {
     MeterStatus {
-        id: MeterId {
-            meter: "rapl",
-            domain,
-            device: device.into(),
-        },
+        id: MeterId { meter: "rapl", domain, device: device.into() },
         quality: Quality::Measured,
         up,
         feeds: up.then_some(Component::Cpu),
@@ -126,12 +113,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
         processes,
         meters: vec![
             meter(Domain::Package, "intel-rapl:0", true, "chosen: hardware counter"),
-            meter(
-                Domain::Dram,
-                "intel-rapl:0:1",
-                false,
-                "no permission to read energy_uj",
-            ),
+            meter(Domain::Dram, "intel-rapl:0:1", false, "no permission to read energy_uj"),
         ],
         grid: GridFactor {
             zone: "FR".into(),
@@ -160,10 +142,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
             reason: "no_evidence",
             energy: Microjoules::new(7),
         }],
-        series_dropped: vec![DroppedSeries {
-            family: "process",
-            dropped: 12,
-        }],
+        series_dropped: vec![DroppedSeries { family: "process", dropped: 12 }],
     }
 }
 
@@ -171,17 +150,9 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
 pub(super) fn snapshot() -> Snapshot {
     let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let pod = "6f1d2c3b-0000-4000-8000-00000000beef";
-    let job = Owner::Job {
-        manager: JobManager::Slurm,
-        id: "4711".into(),
-        uid: Some(1000),
-    };
-    let lxc = Owner::Container {
-        runtime: Runtime::Lxc,
-        id: "".into(),
-        name: "web".into(),
-        pod_uid: "".into(),
-    };
+    let job = Owner::Job { manager: JobManager::Slurm, id: "4711".into(), uid: Some(1000) };
+    let lxc =
+        Owner::Container { runtime: Runtime::Lxc, id: "".into(), name: "web".into(), pod_uid: "".into() };
     let workloads = vec![
         workload(container(id, pod), 9_000_001, 400_000, false),
         workload(Owner::Pod { pod_uid: pod.into() }, 1_000, 20, false),
@@ -207,12 +178,7 @@ pub(super) fn large(series: usize) -> Snapshot {
     let id = |n: usize| format!("{n:064x}").chars().rev().collect::<String>();
     let workloads = (0..containers)
         .map(|n| {
-            workload(
-                container(&id(n), &format!("6f1d2c3b-0000-4000-8000-{n:012x}")),
-                1_000_000,
-                7,
-                false,
-            )
+            workload(container(&id(n), &format!("6f1d2c3b-0000-4000-8000-{n:012x}")), 1_000_000, 7, false)
         })
         .collect();
     let processes = (0..containers)

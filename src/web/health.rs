@@ -63,9 +63,6 @@ mod tests {
     #[test]
     fn the_first_snapshot_has_ten_seconds() {
         assert!(healthy(s(20), s(10), None).is_ok());
-        assert_eq!(
-            healthy(s(21), s(10), None).unwrap_err(),
-            "no snapshot yet, started 11.0 s ago\n"
-        );
+        assert_eq!(healthy(s(21), s(10), None).unwrap_err(), "no snapshot yet, started 11.0 s ago\n");
     }
 }

@@ -36,19 +36,12 @@ impl fmt::Display for ListenAddress {
 /// # Errors
 /// [`WebError::Address`] for anything else. Whether a host name exists shows at [`bind`] only.
 pub fn parse_listen(value: &str) -> Result<ListenAddress, WebError> {
-    let wrong = |problem| WebError::Address {
-        value: value.to_owned(),
-        problem,
-    };
-    let (host, port) = value
-        .rsplit_once(':')
-        .ok_or_else(|| wrong("expected HOST:PORT or :PORT"))?;
+    let wrong = |problem| WebError::Address { value: value.to_owned(), problem };
+    let (host, port) = value.rsplit_once(':').ok_or_else(|| wrong("expected HOST:PORT or :PORT"))?;
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("the port must be a number from 0 to 65535"));
     }
-    let port = port
-        .parse()
-        .map_err(|_| wrong("the port must be a number from 0 to 65535"))?;
+    let port = port.parse().map_err(|_| wrong("the port must be a number from 0 to 65535"))?;
     if host.is_empty() {
         return Ok(ListenAddress::any(port));
     }
@@ -61,10 +54,7 @@ pub fn parse_listen(value: &str) -> Result<ListenAddress, WebError> {
     if host.contains(|c: char| c.is_whitespace() || c == '/' || c == '[' || c == ']') {
         return Err(wrong("expected HOST:PORT or :PORT"));
     }
-    Ok(ListenAddress {
-        host: Some(host.to_owned()),
-        port,
-    })
+    Ok(ListenAddress { host: Some(host.to_owned()), port })
 }
 
 /// Opens a listening socket for each address; two for an address without host where the system keeps IPv4
@@ -79,10 +69,10 @@ pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, WebError> {
             None => bind_any(address.port),
             Some(host) => bind_host(host, address.port).map(|listener| vec![listener]),
         };
-        listeners.extend(bound.map_err(|error| WebError::Bind {
-            address: address.to_string(),
-            problem: explain(&error),
-        })?);
+        listeners.extend(
+            bound
+                .map_err(|error| WebError::Bind { address: address.to_string(), problem: explain(&error) })?,
+        );
     }
     Ok(listeners)
 }
@@ -92,10 +82,7 @@ fn bind_any(port: u16) -> io::Result<Vec<TcpListener>> {
         Ok(listener) => listener,
         // No IPv6 in this kernel or network namespace.
         Err(error) if lacks_ipv6(&error) => {
-            return Ok(vec![TcpListener::bind(SocketAddr::from((
-                Ipv4Addr::UNSPECIFIED,
-                port,
-            )))?]);
+            return Ok(vec![TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?]);
         }
         Err(error) => return Err(error),
     };
@@ -169,10 +156,7 @@ mod tests {
             "http://x:1",
         ] {
             let error = parse_listen(text).unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("{text:?}")) && !error.contains('\n'),
-                "{error}"
-            );
+            assert!(error.contains(&format!("{text:?}")) && !error.contains('\n'), "{error}");
         }
     }
 
@@ -181,10 +165,7 @@ mod tests {
         let taken = bind(&[parse_listen("127.0.0.1:0").unwrap()]).unwrap();
         let address = taken[0].local_addr().unwrap();
         let error = bind(&[parse_listen(&address.to_string()).unwrap()]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("can't listen on {address}: address already in use")
-        );
+        assert_eq!(error.to_string(), format!("can't listen on {address}: address already in use"));
     }
 
     #[test]

@@ -133,11 +133,7 @@ pub fn reference_markdown() -> String {
     for family in FAMILIES {
         let labels = match family.labels {
             [] => "none".to_owned(),
-            labels => labels
-                .iter()
-                .map(|label| format!("`{label}`"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            labels => labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", "),
         };
         page.push_str(&format!(
             "\n### `{}`\n\n{}\n\nType: {}. Labels: {labels}.\n",

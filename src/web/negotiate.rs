@@ -7,10 +7,7 @@ use axum::http::header::ACCEPT_ENCODING;
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter();
-    for item in values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-    {
+    for item in values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
         let mut parts = item.split(';').map(str::trim);
         let coding = parts.next().unwrap_or_default().to_ascii_lowercase();
         let weight = parts.find_map(weight).unwrap_or(Some(1.0)).unwrap_or(0.0);

@@ -80,13 +80,7 @@ fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Res
     )?;
     open_table(
         html,
-        &[
-            ("Component", false),
-            ("Power", true),
-            ("Energy", true),
-            ("CO2e", true),
-            ("Quality", false),
-        ],
+        &[("Component", false), ("Power", true), ("Energy", true), ("CO2e", true), ("Quality", false)],
     )?;
     for totals in &snapshot.components {
         writeln!(
@@ -99,11 +93,7 @@ fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Res
             totals.quality.as_str(),
         )?;
     }
-    let power = snapshot
-        .components
-        .iter()
-        .filter_map(|totals| totals.power)
-        .reduce(|a, b| a + b);
+    let power = snapshot.components.iter().filter_map(|totals| totals.power).reduce(|a, b| a + b);
     let energy = snapshot.components.iter().map(|totals| totals.energy).sum();
     let mut emissions = Grams::default();
     for totals in &snapshot.components {
@@ -134,16 +124,7 @@ fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
         live.len().min(TOP),
         live.len()
     )?;
-    open_table(
-        html,
-        &[
-            ("Kind", false),
-            ("Name", false),
-            ("Power", true),
-            ("Energy", true),
-            ("CO2e", true),
-        ],
-    )?;
+    open_table(html, &[("Kind", false), ("Name", false), ("Power", true), ("Energy", true), ("CO2e", true)])?;
     for (power, totals) in live.into_iter().take(TOP) {
         let energy = totals.energy.iter().map(|cell| cell.energy).sum();
         let mut emissions = Grams::default();
@@ -164,29 +145,16 @@ fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn power(totals: &WorkloadTotals) -> Watts {
-    totals
-        .components
-        .iter()
-        .fold(Watts::default(), |sum, cell| sum + cell.power)
+    totals.components.iter().fold(Watts::default(), |sum, cell| sum + cell.power)
 }
 
 /// What a person calls the owner.
 fn name(owner: &Owner) -> String {
     match owner {
-        Owner::Container {
-            id, name, pod_uid, ..
-        } => {
+        Owner::Container { id, name, pod_uid, .. } => {
             let id = id.get(..12).unwrap_or(id);
-            let pod = if pod_uid.is_empty() {
-                String::new()
-            } else {
-                format!("pod {pod_uid}")
-            };
-            [name, id, pod.as_str()]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join(" ")
+            let pod = if pod_uid.is_empty() { String::new() } else { format!("pod {pod_uid}") };
+            [name, id, pod.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         }
         Owner::Pod { pod_uid } => format!("pod {pod_uid}"),
         Owner::Unit { unit } => unit.to_string(),
@@ -200,13 +168,7 @@ fn write_meters(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
     html.write_str("<h2>Meters</h2>\n")?;
     open_table(
         html,
-        &[
-            ("Meter", false),
-            ("State", false),
-            ("Feeds", false),
-            ("Quality", false),
-            ("Why", false),
-        ],
+        &[("Meter", false), ("State", false), ("Feeds", false), ("Quality", false), ("Why", false)],
     )?;
     for meter in &snapshot.meters {
         writeln!(
@@ -328,11 +290,7 @@ mod tests {
     #[test]
     fn shows_totals_names_and_reasons() {
         let snapshot = fixture::snapshot();
-        let html = render(
-            Some(&snapshot),
-            "/metrics",
-            snapshot.monotonic + Duration::from_secs(2),
-        );
+        let html = render(Some(&snapshot), "/metrics", snapshot.monotonic + Duration::from_secs(2));
         for expected in [
             VERSION,
             "of 2.0 s ago",
@@ -349,10 +307,7 @@ mod tests {
         ] {
             assert!(html.contains(expected), "{expected} isn't in {html}");
         }
-        assert!(
-            !html.contains("gone.service"),
-            "an ended workload is among those running"
-        );
+        assert!(!html.contains("gone.service"), "an ended workload is among those running");
     }
 
     #[test]

@@ -22,22 +22,14 @@ pub(super) struct Rendered {
 
 impl Rendered {
     fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self {
-            snapshot,
-            text: OnceLock::new(),
-            gzip: OnceLock::new(),
-            json: OnceLock::new(),
-        }
+        Self { snapshot, text: OnceLock::new(), gzip: OnceLock::new(), json: OnceLock::new() }
     }
 
     /// The metrics as text.
     pub(super) fn text(&self) -> Result<Bytes, String> {
         let make = || {
             let own = OwnProcess::read().ok();
-            let source = Source {
-                snapshot: &self.snapshot,
-                own: own.as_ref(),
-            };
+            let source = Source { snapshot: &self.snapshot, own: own.as_ref() };
             let text = metrics::encode(source).map_err(|error| error.to_string())?;
             Ok(Bytes::from(text))
         };
@@ -76,10 +68,7 @@ pub(super) struct Renderer {
 
 impl Renderer {
     pub(super) fn new(snapshots: Arc<SnapshotCell>) -> Self {
-        Self {
-            snapshots,
-            current: Mutex::new(None),
-        }
+        Self { snapshots, current: Mutex::new(None) }
     }
 
     /// The latest snapshot itself.
@@ -118,9 +107,6 @@ mod tests {
         assert!(texts.iter().all(|text| text.as_ptr() == first.as_ptr()));
 
         cell.publish(Arc::new(fixture::snapshot()));
-        assert_ne!(
-            renderer.latest().unwrap().text().unwrap().as_ptr(),
-            first.as_ptr()
-        );
+        assert_ne!(renderer.latest().unwrap().text().unwrap().as_ptr(), first.as_ptr());
     }
 }

@@ -131,12 +131,7 @@ impl Server {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
         let phase = Phase::default();
-        let paced = Paced::new(
-            Box::pin(stream),
-            phase.clone(),
-            limits.read_timeout,
-            limits.answer_timeout,
-        );
+        let paced = Paced::new(Box::pin(stream), phase.clone(), limits.read_timeout, limits.answer_timeout);
 
         let mut shutdown = self.shutdown.clone();
         let service = service_fn(move |request| Arc::clone(&self).answer(request, phase.clone()));
@@ -181,14 +176,10 @@ impl Server {
     ) -> (Option<tokio::sync::OwnedSemaphorePermit>, Response<Body>) {
         let (head, body) = request.into_parts();
         let probe = PROBES.contains(&head.uri.path());
-        let place = (!probe)
-            .then(|| Arc::clone(&self.requests).try_acquire_owned().ok())
-            .flatten();
+        let place = (!probe).then(|| Arc::clone(&self.requests).try_acquire_owned().ok()).flatten();
         if place.is_none() && !probe {
             let mut response = api::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n");
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             return (None, response);
         }
         let discarded = discard(body, self.limits.max_body_bytes);
@@ -201,9 +192,7 @@ impl Server {
         if let Some((status, said)) = refusal {
             let mut response = api::text(status, said);
             // What is left of the body would be read as the next request.
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return (place, response);
         }
         let mut router = self.router.clone();

@@ -31,10 +31,7 @@ struct Node {
 
 impl Node {
     fn start(snapshot: Option<Snapshot>, limits: Limits) -> Self {
-        let settings = WebSettings {
-            limits,
-            ..WebSettings::default()
-        };
+        let settings = WebSettings { limits, ..WebSettings::default() };
         let listeners = bind(&[parse_listen("127.0.0.1:0").unwrap()]).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let snapshots = Arc::new(SnapshotCell::new());
@@ -48,13 +45,7 @@ impl Node {
         };
         let (stop, stopped) = watch::channel(false);
         let served = tokio::spawn(serve(listeners, settings, Arc::clone(&snapshots), now, stopped));
-        Self {
-            address,
-            snapshots,
-            clock,
-            stop,
-            served,
-        }
+        Self { address, snapshots, clock, stop, served }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -121,9 +112,7 @@ impl Answer {
 }
 
 async fn in_time<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("takes too long")
+    tokio::time::timeout(DEADLINE, future).await.expect("takes too long")
 }
 
 /// All that comes until the connection ends, in whichever way.
@@ -138,30 +127,18 @@ async fn metrics_are_text_and_gzip_is_the_same_text() {
     let node = Node::start(Some(fixture::large(5_000)), Limits::default());
     let plain = node.get("/metrics").await;
     assert_eq!(plain.status, 200);
-    assert_eq!(
-        plain.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
+    assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert_eq!(plain.header("vary"), Some("Accept-Encoding"));
     assert_eq!(plain.header("content-encoding"), None);
-    assert_eq!(
-        plain.header("content-length"),
-        Some(plain.body.len().to_string().as_str())
-    );
-    assert!(
-        plain
-            .text()
-            .contains("# TYPE wattprint_node_energy_joules_total counter\n")
-    );
+    assert_eq!(plain.header("content-length"), Some(plain.body.len().to_string().as_str()));
+    assert!(plain.text().contains("# TYPE wattprint_node_energy_joules_total counter\n"));
 
     let gzip = node.ask("GET", "/metrics", "Accept-Encoding: gzip\r\n").await;
     assert_eq!(gzip.header("content-type"), plain.header("content-type"));
     assert_eq!(gzip.header("content-encoding"), Some("gzip"));
     assert_eq!(gzip.header("vary"), Some("Accept-Encoding"));
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&*gzip.body)
-        .read_to_string(&mut text)
-        .unwrap();
+    flate2::read::GzDecoder::new(&*gzip.body).read_to_string(&mut text).unwrap();
     assert!(text == plain.text(), "gzip holds another text");
 
     let refused = node.ask("GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n").await;
@@ -175,11 +152,7 @@ async fn head_has_the_length_and_no_body() {
         let (get, head) = (node.get(path).await, node.ask("HEAD", path, "").await);
         assert_eq!((get.status, head.status), (200, 200), "{path}");
         assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
-        assert_eq!(
-            head.header("content-length"),
-            get.header("content-length"),
-            "{path}"
-        );
+        assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
         assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
     }
 }
@@ -202,11 +175,7 @@ async fn before_the_first_snapshot_only_health_is_well() {
     let node = Node::start(None, Limits::default());
     for path in ["/metrics", "/api/v1/snapshot", "/-/ready", "/readyz"] {
         let answer = node.get(path).await;
-        assert_eq!(
-            (answer.status, answer.header("retry-after")),
-            (503, Some("1")),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}");
     }
     assert_eq!(node.get("/").await.status, 200);
     assert_eq!(node.get("/-/healthy").await.status, 200);
@@ -216,42 +185,22 @@ async fn before_the_first_snapshot_only_health_is_well() {
     let mut snapshot = fixture::snapshot();
     snapshot.monotonic = Duration::from_secs(111);
     node.snapshots.publish(Arc::new(snapshot));
-    for path in [
-        "/metrics",
-        "/api/v1/snapshot",
-        "/-/ready",
-        "/readyz",
-        "/-/healthy",
-        "/healthz",
-    ] {
+    for path in ["/metrics", "/api/v1/snapshot", "/-/ready", "/readyz", "/-/healthy", "/healthz"] {
         assert_eq!(node.get(path).await.status, 200, "{path}");
     }
     node.clock.fetch_add(6_000, Ordering::Relaxed);
     let stale = node.get("/healthz").await;
-    assert_eq!(
-        (stale.status, stale.text()),
-        (503, "last snapshot is 6.0 s ago\n")
-    );
+    assert_eq!((stale.status, stale.text()), (503, "last snapshot is 6.0 s ago\n"));
 }
 
 #[tokio::test]
 async fn a_new_snapshot_is_served_at_once() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
-    assert!(
-        node.get("/metrics")
-            .await
-            .text()
-            .contains("\nwattprint_pue_ratio 1.2\n")
-    );
+    assert!(node.get("/metrics").await.text().contains("\nwattprint_pue_ratio 1.2\n"));
     let mut snapshot = fixture::snapshot();
     snapshot.pue.0 = 1.5;
     node.snapshots.publish(Arc::new(snapshot));
-    assert!(
-        node.get("/metrics")
-            .await
-            .text()
-            .contains("\nwattprint_pue_ratio 1.5\n")
-    );
+    assert!(node.get("/metrics").await.text().contains("\nwattprint_pue_ratio 1.5\n"));
 }
 
 #[tokio::test]
@@ -268,17 +217,11 @@ async fn json_has_units_in_its_names() {
         ("/components/0/component", serde_json::json!("cpu")),
         ("/components/0/power_watts", serde_json::json!(42.0)),
         ("/components/1/power_watts", serde_json::json!(null)),
-        (
-            "/components/0/energy_by_beneficiary_uj/system",
-            serde_json::json!(333_333),
-        ),
+        ("/components/0/energy_by_beneficiary_uj/system", serde_json::json!(333_333)),
         ("/workloads/0/owner/kind", serde_json::json!("container")),
         ("/workloads/0/cpu_time_ns", serde_json::json!(9_000_001_000_u64)),
         ("/workloads/0/energy/0/energy_uj", serde_json::json!(9_000_001)),
-        (
-            "/workloads/0/components/0/emissions_grams",
-            serde_json::json!(0.5),
-        ),
+        ("/workloads/0/components/0/emissions_grams", serde_json::json!(0.5)),
         ("/processes/2/comm", serde_json::json!(fixture::NASTY)),
         ("/processes/0/start_time_ticks", serde_json::json!(77)),
         ("/processes/0/power_watts/cpu", serde_json::json!(0.75)),
@@ -300,11 +243,7 @@ async fn the_page_is_html() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
     let page = node.get("/").await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(
-        page.header("content-security-policy")
-            .unwrap()
-            .starts_with("default-src 'none'")
-    );
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
     assert!(page.text().starts_with("<!DOCTYPE html>") && page.text().ends_with("</html>\n"));
 }
 
@@ -322,21 +261,11 @@ async fn the_path_of_the_metrics_can_be_chosen() {
         ("/-/healthy", false),
         ("/api/v1/snapshot", false),
     ] {
-        let settings = WebSettings {
-            telemetry_path: path.to_owned(),
-            ..WebSettings::default()
-        };
+        let settings = WebSettings { telemetry_path: path.to_owned(), ..WebSettings::default() };
         let (stop, stopped) = watch::channel(false);
         drop(stop);
         let cell = Arc::new(SnapshotCell::new());
-        let served = in_time(serve(
-            Vec::new(),
-            settings,
-            cell,
-            Arc::new(|| Duration::ZERO),
-            stopped,
-        ))
-        .await;
+        let served = in_time(serve(Vec::new(), settings, cell, Arc::new(|| Duration::ZERO), stopped)).await;
         assert_eq!(served.is_ok(), ok, "{path}");
     }
 }

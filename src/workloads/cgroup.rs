@@ -134,17 +134,11 @@ impl CgroupReader {
     }
 
     fn measured(&self) -> impl Iterator<Item = usize> {
-        self.tree
-            .iter()
-            .filter(|node| node.is_measured && !node.vanished)
-            .map(|node| node.id.index())
+        self.tree.iter().filter(|node| node.is_measured && !node.vanished).map(|node| node.id.index())
     }
 
     fn entry(&self, node: &Node) -> Option<&Evidence> {
-        self.evidence
-            .get(node.id.index())?
-            .as_ref()
-            .filter(|entry| entry.id == node.id)
+        self.evidence.get(node.id.index())?.as_ref().filter(|entry| entry.id == node.id)
     }
 
     /// Reads the given cgroups and returns those that are gone.
@@ -170,14 +164,7 @@ impl CgroupReader {
                 let file = CounterFile::new(node.directory.join(name), key);
                 // A cgroup that is new since the last tick began at zero; one that was there before did not.
                 let last = fresh.then_some(CpuTime::ZERO);
-                *slot = Some(Evidence {
-                    id,
-                    file,
-                    last,
-                    delta: None,
-                    rate: CpuTime::ZERO,
-                    memory: None,
-                });
+                *slot = Some(Evidence { id, file, last, delta: None, rate: CpuTime::ZERO, memory: None });
             }
             let Some(entry) = slot else { continue };
             let was_kept = entry.file.is_kept();
@@ -185,10 +172,7 @@ impl CgroupReader {
             let reading = if is_root && self.hierarchy.version == Version::V2 {
                 root_cpu_time(entry.file.path())
             } else {
-                entry
-                    .file
-                    .read(keep)
-                    .map(|value| cpu_time(self.hierarchy.version, value))
+                entry.file.read(keep).map(|value| cpu_time(self.hierarchy.version, value))
             };
             if entry.file.is_kept() && !was_kept {
                 self.kept = self.kept.saturating_add(1);
@@ -255,22 +239,13 @@ fn root_cpu_time(path: &Path) -> Result<CpuTime, ReadError> {
     let text = fs::read(path)?;
     let text = String::from_utf8_lossy(&text);
     let value = |key: &str| {
-        text.lines().find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_prefix(' ')?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse::<u64>().ok())
     };
     match (value("user_usec"), value("system_usec")) {
         (Some(user), Some(system)) => Ok(CpuTime::from_micros(user.saturating_add(system))),
         _ => {
             let message = "no user_usec and system_usec";
-            Err(ReadError::Unreadable(io::Error::new(
-                io::ErrorKind::InvalidData,
-                message,
-            )))
+            Err(ReadError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, message)))
         }
     }
 }
@@ -280,17 +255,12 @@ fn read_memory(group: &Path, version: Version) -> Option<Bytes> {
         Version::V1 => "memory.usage_in_bytes",
         Version::V2 => "memory.current",
     };
-    CounterFile::new(PathBuf::from(group).join(name), "")
-        .read(false)
-        .ok()
-        .map(Bytes)
+    CounterFile::new(PathBuf::from(group).join(name), "").read(false).ok().map(Bytes)
 }
 
 /// What `cpus` CPUs can give in `elapsed`, with a quarter on top for readings that aren't simultaneous.
 pub(crate) fn possible_cpu_time(elapsed: Duration, cpus: u64) -> CpuTime {
-    let nanos = u64::try_from(elapsed.as_nanos())
-        .unwrap_or(u64::MAX)
-        .saturating_mul(cpus);
+    let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).saturating_mul(cpus);
     CpuTime::from_nanos(nanos.saturating_add(nanos / 4).saturating_add(100_000_000))
 }
 
@@ -315,11 +285,7 @@ mod tests {
                 controllers: Vec::new(),
             };
             let reader = CgroupReader::new(hierarchy.clone(), Some(hierarchy), 100, 1000);
-            let fixture = Self {
-                dir,
-                owners: OwnerTable::new(100),
-                reader,
-            };
+            let fixture = Self { dir, owners: OwnerTable::new(100), reader };
             fixture.set("", 0);
             fixture
         }
@@ -338,9 +304,7 @@ mod tests {
         }
 
         fn tick(&mut self) {
-            self.reader
-                .tick(&mut self.owners, CpuTime::from_micros(10_000_000))
-                .unwrap();
+            self.reader.tick(&mut self.owners, CpuTime::from_micros(10_000_000)).unwrap();
         }
 
         fn delta(&self, group: &str) -> Option<CpuTime> {
@@ -355,21 +319,13 @@ mod tests {
             let mut fixture = Fixture::new(version);
             fixture.set("a.service", 500);
             fixture.tick();
-            assert_eq!(
-                fixture.delta("a.service"),
-                Some(CpuTime::ZERO),
-                "what was used before isn't ours"
-            );
+            assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO), "what was used before isn't ours");
             fixture.set("a.service", 700);
             fixture.set("b.service", 40);
             fixture.set("", 900);
             fixture.tick();
             assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(200)));
-            assert_eq!(
-                fixture.delta("b.service"),
-                Some(CpuTime::from_micros(40)),
-                "a new group began at 0"
-            );
+            assert_eq!(fixture.delta("b.service"), Some(CpuTime::from_micros(40)), "a new group began at 0");
             assert_eq!(fixture.delta(""), Some(CpuTime::from_micros(900)));
         }
     }
@@ -407,19 +363,10 @@ mod tests {
         fs::write(fixture.dir.path().join("a.service/cpu.stat"), b"\xff\xff").unwrap();
         fixture.tick();
         assert_eq!(fixture.delta("a.service"), None);
-        assert!(
-            fixture
-                .reader
-                .failure()
-                .is_some_and(|text| text.contains("a.service/cpu.stat"))
-        );
+        assert!(fixture.reader.failure().is_some_and(|text| text.contains("a.service/cpu.stat")));
         fixture.set("a.service", 800);
         fixture.tick();
-        assert_eq!(
-            fixture.delta("a.service"),
-            Some(CpuTime::from_micros(300)),
-            "the missed tick isn't lost"
-        );
+        assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(300)), "the missed tick isn't lost");
         assert_eq!(fixture.reader.failure(), None);
     }
 

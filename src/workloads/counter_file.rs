@@ -37,11 +37,7 @@ pub(crate) struct CounterFile {
 impl CounterFile {
     /// Names a file; nothing is opened yet.
     pub(crate) fn new(path: PathBuf, key: &'static str) -> Self {
-        Self {
-            path,
-            key,
-            kept: None,
-        }
+        Self { path, key, kept: None }
     }
 
     /// Reads the number. With `keep`, the descriptor stays open for the next time.
@@ -97,10 +93,7 @@ mod tests {
     #[test]
     fn reads_a_number_with_or_without_a_key() {
         assert_eq!(number_after(b"115664579682\n", ""), Some(115_664_579_682));
-        assert_eq!(
-            number_after(b"usage_usec 42\nuser_usec 7\n", "usage_usec"),
-            Some(42)
-        );
+        assert_eq!(number_after(b"usage_usec 42\nuser_usec 7\n", "usage_usec"), Some(42));
         assert_eq!(number_after(b"", ""), None);
         assert_eq!(number_after(b"usage_usec\n", "usage_usec"), None);
         assert_eq!(number_after(b"12x", ""), None);

@@ -37,9 +37,7 @@ impl Hierarchy {
     pub(crate) fn matches(&self, id: &str, controllers: &str) -> bool {
         match self.version {
             Version::V2 => id == "0" && controllers.is_empty(),
-            Version::V1 => controllers
-                .split(',')
-                .any(|name| self.controllers.iter().any(|own| own == name)),
+            Version::V1 => controllers.split(',').any(|name| self.controllers.iter().any(|own| own == name)),
         }
     }
 
@@ -121,11 +119,7 @@ fn parse_mountinfo(text: &str, sysfs: &Path) -> Vec<Hierarchy> {
             Version::V2 => Vec::new(),
             Version::V1 => fs_fields
                 .get(2)
-                .map(|options| {
-                    options
-                        .split(',')
-                        .filter(|option| *option != "rw" && *option != "ro")
-                })
+                .map(|options| options.split(',').filter(|option| *option != "rw" && *option != "ro"))
                 .map(|options| options.map(str::to_owned).collect())
                 .unwrap_or_default(),
         };
@@ -180,18 +174,11 @@ fn probe(sysfs: &Path) -> Vec<Hierarchy> {
     let mut found = Vec::new();
     let mut add = |version, mount: PathBuf, controllers: &[&str]| {
         let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
-        found.push(Hierarchy {
-            version,
-            mount,
-            root: "/".to_owned(),
-            controllers,
-        });
+        found.push(Hierarchy { version, mount, root: "/".to_owned(), controllers });
     };
-    for (directory, controllers) in [
-        ("cpu,cpuacct", &["cpu", "cpuacct"][..]),
-        ("cpuacct", &["cpuacct"]),
-        ("memory", &["memory"]),
-    ] {
+    for (directory, controllers) in
+        [("cpu,cpuacct", &["cpu", "cpuacct"][..]), ("cpuacct", &["cpuacct"]), ("memory", &["memory"])]
+    {
         if base.join(directory).is_dir() {
             add(Version::V1, base.join(directory), controllers);
         }
@@ -208,16 +195,9 @@ fn probe(sysfs: &Path) -> Vec<Hierarchy> {
 fn choose(found: &[Hierarchy]) -> Layout {
     let v1 = |controller: &str| {
         let has = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == controller);
-        found
-            .iter()
-            .filter(|hierarchy| hierarchy.version == Version::V1)
-            .find(has)
-            .cloned()
+        found.iter().filter(|hierarchy| hierarchy.version == Version::V1).find(has).cloned()
     };
-    let v2 = found
-        .iter()
-        .find(|hierarchy| hierarchy.version == Version::V2)
-        .cloned();
+    let v2 = found.iter().find(|hierarchy| hierarchy.version == Version::V2).cloned();
     // A v2 root lists `memory` only where that controller isn't bound to a v1 hierarchy.
     let v2_memory = v2.clone().filter(|hierarchy| {
         fs::read_to_string(hierarchy.mount.join("cgroup.controllers"))
@@ -225,16 +205,8 @@ fn choose(found: &[Hierarchy]) -> Layout {
     });
     let memory = v1("memory").or(v2_memory);
     match v1("cpuacct") {
-        Some(cpu) => Layout {
-            cpu: Some(cpu),
-            second_cpu: v2,
-            memory,
-        },
-        None => Layout {
-            cpu: v2,
-            second_cpu: None,
-            memory,
-        },
+        Some(cpu) => Layout { cpu: Some(cpu), second_cpu: v2, memory },
+        None => Layout { cpu: v2, second_cpu: None, memory },
     }
 }
 
@@ -255,18 +227,9 @@ mod tests {
     fn a_hybrid_layout_accounts_cpu_on_v1_and_keeps_v2_beside_it() {
         let layout = choose(&parse_mountinfo(HYBRID, Path::new("/sys")));
         assert_eq!(layout.to_string(), "hybrid");
-        assert_eq!(
-            layout.cpu.map(|h| h.mount),
-            Some("/sys/fs/cgroup/cpu,cpuacct".into())
-        );
-        assert_eq!(
-            layout.second_cpu.map(|h| h.mount),
-            Some("/sys/fs/cgroup/unified".into())
-        );
-        assert_eq!(
-            layout.memory.map(|h| h.mount),
-            Some("/sys/fs/cgroup/memory".into())
-        );
+        assert_eq!(layout.cpu.map(|h| h.mount), Some("/sys/fs/cgroup/cpu,cpuacct".into()));
+        assert_eq!(layout.second_cpu.map(|h| h.mount), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(layout.memory.map(|h| h.mount), Some("/sys/fs/cgroup/memory".into()));
     }
 
     #[test]
@@ -290,11 +253,7 @@ mod tests {
     #[test]
     fn a_fixture_tree_moves_the_mount_points() {
         let found = parse_mountinfo(HYBRID, Path::new("/tmp/fixture"));
-        assert!(
-            found
-                .iter()
-                .all(|h| h.mount.starts_with("/tmp/fixture/fs/cgroup"))
-        );
+        assert!(found.iter().all(|h| h.mount.starts_with("/tmp/fixture/fs/cgroup")));
     }
 
     #[test]

@@ -184,10 +184,7 @@ impl Owner {
         let Self::Container { id, .. } = self else {
             return "";
         };
-        let end = id
-            .char_indices()
-            .nth(SHORT_ID_CHARS)
-            .map_or(id.len(), |(at, _)| at);
+        let end = id.char_indices().nth(SHORT_ID_CHARS).map_or(id.len(), |(at, _)| at);
         id.get(..end).unwrap_or_default()
     }
 }

@@ -44,13 +44,8 @@ impl OwnerId {
 const SHARED: u32 = 5;
 
 /// The kinds of the shared accounts, by id.
-const SHARED_KINDS: [OwnerKind; SHARED as usize] = [
-    OwnerKind::System,
-    OwnerKind::Container,
-    OwnerKind::Unit,
-    OwnerKind::Job,
-    OwnerKind::Vm,
-];
+const SHARED_KINDS: [OwnerKind; SHARED as usize] =
+    [OwnerKind::System, OwnerKind::Container, OwnerKind::Unit, OwnerKind::Job, OwnerKind::Vm];
 
 /// All owners that are known, live or retained.
 #[derive(Debug)]
@@ -111,10 +106,7 @@ impl OwnerTable {
             return shared;
         }
         let owner = Arc::new(owner);
-        let entry = Some(Entry {
-            owner: Arc::clone(&owner),
-            cgroups: 1,
-        });
+        let entry = Some(Entry { owner: Arc::clone(&owner), cgroups: 1 });
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(slot) = self.slots.get_mut(id.index()) {
@@ -139,7 +131,9 @@ impl OwnerTable {
 
     /// Learns a container's pod or runtime where another of its cgroups names them.
     fn enrich(&mut self, id: OwnerId, seen: Owner) {
-        let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) else { return };
+        let Some(entry) = self.slots.get_mut(id.index()).and_then(Option::as_mut) else {
+            return;
+        };
         let tells_more = match (&*entry.owner, &seen) {
             (Owner::Container { pod_uid: known, .. }, Owner::Container { pod_uid, .. }) => {
                 known.is_empty() && !pod_uid.is_empty()
@@ -162,10 +156,7 @@ impl OwnerTable {
 
     /// Whether the owner has a cgroup now.
     pub fn is_live(&self, id: OwnerId) -> bool {
-        self.slots
-            .get(id.index())
-            .and_then(Option::as_ref)
-            .is_some_and(|entry| entry.cgroups > 0)
+        self.slots.get(id.index()).and_then(Option::as_ref).is_some_and(|entry| entry.cgroups > 0)
     }
 
     /// Forgets an owner that has no cgroup left; its number may name another one afterwards.
@@ -186,10 +177,7 @@ impl OwnerTable {
 
     /// The owner behind a number; none for the shared accounts.
     pub fn get(&self, id: OwnerId) -> Option<&Arc<Owner>> {
-        self.slots
-            .get(id.index())
-            .and_then(Option::as_ref)
-            .map(|entry| &entry.owner)
+        self.slots.get(id.index()).and_then(Option::as_ref).map(|entry| &entry.owner)
     }
 
     /// The family of the owner behind a number.
@@ -213,10 +201,7 @@ impl OwnerTable {
 
     /// Owners of a family that were sent to its overflow account.
     pub fn refused(&self, kind: OwnerKind) -> u64 {
-        self.refused
-            .get(OwnerId::overflow(kind).index())
-            .copied()
-            .unwrap_or(0)
+        self.refused.get(OwnerId::overflow(kind).index()).copied().unwrap_or(0)
     }
 
     /// Whether there is room for owners that were sent to an overflow account.
@@ -250,25 +235,14 @@ mod tests {
         table.leave(first);
         assert!(table.is_live(first));
         table.release(first);
-        assert!(
-            table.get(first).is_some(),
-            "an owner with a cgroup is not forgotten"
-        );
+        assert!(table.get(first).is_some(), "an owner with a cgroup is not forgotten");
         table.leave(first);
         assert!(!table.is_live(first));
-        assert_eq!(
-            table.acquire(unit("a.service")),
-            first,
-            "it came back before it was released"
-        );
+        assert_eq!(table.acquire(unit("a.service")), first, "it came back before it was released");
         table.leave(first);
         table.release(first);
         assert_eq!(table.get(first), None);
-        assert_eq!(
-            table.acquire(unit("b.service")),
-            first,
-            "the number is used again"
-        );
+        assert_eq!(table.acquire(unit("b.service")), first, "the number is used again");
     }
 
     #[test]

@@ -294,9 +294,7 @@ impl<Place: Clone> ProcessTable<Place> {
     fn cpu_time(&mut self, pid: u32) -> Option<CpuTime> {
         match self.source {
             ClockSource::CpuClock => cpu_clock(pid),
-            ClockSource::Stat => self
-                .stat(pid)
-                .map(|stat| from_ticks(stat.cpu_ticks, self.ticks_per_second)),
+            ClockSource::Stat => self.stat(pid).map(|stat| from_ticks(stat.cpu_ticks, self.ticks_per_second)),
         }
     }
 
@@ -342,10 +340,7 @@ impl<Place: Clone> ProcessTable<Place> {
 fn next_check(seen_at: u64, tick: u64) -> u64 {
     let age = tick.saturating_sub(seen_at);
     let next = RECHECK_TICKS.iter().find(|&&at| at > age);
-    next.map_or_else(
-        || tick.saturating_add(SETTLED_RECHECK_TICKS),
-        |at| seen_at.saturating_add(*at),
-    )
+    next.map_or_else(|| tick.saturating_add(SETTLED_RECHECK_TICKS), |at| seen_at.saturating_add(*at))
 }
 
 /// The CPU time of a process by its CPU clock. The clock's id is made as in the kernel's
@@ -357,24 +352,15 @@ fn cpu_clock(pid: u32) -> Option<CpuTime> {
     let time = ClockId::from_raw((!pid << 3) | CPUCLOCK_SCHED).now().ok()?;
     let seconds = u64::try_from(time.tv_sec()).ok()?;
     let nanos = u64::try_from(time.tv_nsec()).ok()?;
-    Some(CpuTime::from_nanos(
-        seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
-    ))
+    Some(CpuTime::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
 }
 
 /// CPU clocks are of use only where the pids of the listing are those of this process's own pid namespace.
 fn clock_source(root: &Path) -> ClockSource {
     let is_procfs = statfs(root).is_ok_and(|info| info.filesystem_type() == PROC_SUPER_MAGIC);
     let own = fs::read_link(root.join("self")).ok();
-    let own = own
-        .as_deref()
-        .and_then(Path::to_str)
-        .and_then(|pid| pid.parse::<u32>().ok());
-    if is_procfs && own == Some(std::process::id()) {
-        ClockSource::CpuClock
-    } else {
-        ClockSource::Stat
-    }
+    let own = own.as_deref().and_then(Path::to_str).and_then(|pid| pid.parse::<u32>().ok());
+    if is_procfs && own == Some(std::process::id()) { ClockSource::CpuClock } else { ClockSource::Stat }
 }
 
 #[cfg(test)]

@@ -56,10 +56,7 @@ pub(crate) fn parse_resident(text: &str, page_size: u64) -> Option<Bytes> {
 /// inside user; idle, iowait and steal aren't ours.
 pub(crate) fn parse_busy(text: &str, ticks_per_second: u64) -> Option<CpuTime> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
-    let fields: Vec<u64> = line
-        .split_ascii_whitespace()
-        .map_while(|field| field.parse().ok())
-        .collect();
+    let fields: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
     let ticks = [0, 1, 2, 5, 6]
         .iter()
         .filter_map(|&index| fields.get(index))
@@ -77,18 +74,10 @@ pub(crate) fn from_ticks(ticks: u64, ticks_per_second: u64) -> CpuTime {
 pub(crate) fn parse_meminfo(text: &str) -> Option<(Bytes, Bytes)> {
     let value = |key: &str| {
         let line = text.lines().find(|line| line.starts_with(key))?;
-        let kibibytes: u64 = line
-            .get(key.len()..)?
-            .split_ascii_whitespace()
-            .next()?
-            .parse()
-            .ok()?;
+        let kibibytes: u64 = line.get(key.len()..)?.split_ascii_whitespace().next()?.parse().ok()?;
         Some(Bytes(kibibytes.saturating_mul(1024)))
     };
-    Some((
-        value("MemTotal:")?,
-        value("MemAvailable:").or_else(|| value("MemFree:"))?,
-    ))
+    Some((value("MemTotal:")?, value("MemAvailable:").or_else(|| value("MemFree:"))?))
 }
 
 #[cfg(test)]
@@ -101,10 +90,7 @@ mod tests {
         let line = b"42 (a) b (\xff) S 1 42 42 0 -1 4194304 100 0 0 0 7 5 0 0 20 0 1 0 12345 1000 100";
         let stat = parse_stat(line).unwrap();
         assert_eq!(stat.comm, "a) b (\u{fffd}");
-        assert_eq!(
-            (stat.cpu_ticks, stat.start_time, stat.is_kernel_thread),
-            (12, 12345, false)
-        );
+        assert_eq!((stat.cpu_ticks, stat.start_time, stat.is_kernel_thread), (12, 12345, false));
     }
 
     #[test]

@@ -241,18 +241,13 @@ impl WorkloadReader {
                         .filter(|n| n.parent.is_some());
                 }
             }
-            Some(Place {
-                first: own.map(|node| node.id),
-                second: other.map(|node| node.id),
-            })
+            Some(Place { first: own.map(|node| node.id), second: other.map(|node| node.id) })
         })?;
         self.ended = changes.ended;
         self.dropped_processes = self.dropped_processes.saturating_add(changes.dropped);
         if self.tick.is_multiple_of(SURVEY_TICKS) {
-            self.anchors
-                .retain(|id, _| second.is_some_and(|reader| reader.tree().get(*id).is_some()));
-            self.counterparts
-                .retain(|id, _| first.is_some_and(|reader| reader.tree().get(*id).is_some()));
+            self.anchors.retain(|id, _| second.is_some_and(|reader| reader.tree().get(*id).is_some()));
+            self.counterparts.retain(|id, _| first.is_some_and(|reader| reader.tree().get(*id).is_some()));
         }
         Ok(())
     }
@@ -319,11 +314,7 @@ impl WorkloadReader {
                 *flag = true;
             }
         }
-        for node in second
-            .tree()
-            .iter()
-            .filter(|node| node.is_border && !node.owner.is_shared())
-        {
+        for node in second.tree().iter().filter(|node| node.is_border && !node.owner.is_shared()) {
             let anchor = self.anchors.get(&node.id).and_then(|id| first.tree().get(*id));
             let is_known = stands_in_first.get(node.owner.index()).copied().unwrap_or(false);
             if is_known || anchor.is_some_and(|anchor| is_final(&self.owners, anchor.owner)) {
@@ -342,10 +333,7 @@ impl WorkloadReader {
             node.is_border && above.is_none_or(|above| above.owner == OwnerId::SYSTEM)
         };
         for node in first.tree().iter().filter(is_outermost) {
-            let counterpart = self
-                .counterparts
-                .get(&node.id)
-                .and_then(|id| second.tree().get(*id));
+            let counterpart = self.counterparts.get(&node.id).and_then(|id| second.tree().get(*id));
             let (Some(delta), Some(at)) = (first.delta(node), places.at_or_above(second.tree(), counterpart))
             else {
                 continue;
@@ -367,11 +355,7 @@ impl WorkloadReader {
         self.by_process.clear();
         self.by_process.resize(self.owners.len(), false);
         for reader in [&self.first, &self.second].into_iter().flatten() {
-            for node in reader
-                .tree()
-                .iter()
-                .filter(|node| node.is_border && !node.vanished)
-            {
+            for node in reader.tree().iter().filter(|node| node.is_border && !node.vanished) {
                 let Some(bytes) = reader.memory(node) else {
                     if let Some(flag) = self.by_process.get_mut(node.owner.index()) {
                         *flag = !node.owner.is_shared();
@@ -379,10 +363,8 @@ impl WorkloadReader {
                     continue;
                 };
                 *sums.entry(node.owner).or_default() += i128::from(bytes.0);
-                let above = node
-                    .parent
-                    .and_then(|parent| reader.tree().node(parent))
-                    .map(|parent| parent.owner);
+                let above =
+                    node.parent.and_then(|parent| reader.tree().node(parent)).map(|parent| parent.owner);
                 if let Some(outer) = above.filter(|outer| !outer.is_shared()) {
                     *sums.entry(outer).or_default() -= i128::from(bytes.0);
                 }
@@ -404,11 +386,7 @@ impl WorkloadReader {
 
     /// CPU time of the whole machine: what the root cgroup counts, else /proc/stat.
     fn busy_delta(&mut self, nodes: &[UsageNode]) -> Option<CpuTime> {
-        let is_whole = self
-            .layout
-            .cpu
-            .as_ref()
-            .is_some_and(|hierarchy| hierarchy.root == "/");
+        let is_whole = self.layout.cpu.as_ref().is_some_and(|hierarchy| hierarchy.root == "/");
         if is_whole && let Some(delta) = nodes.first().and_then(|root| root.delta) {
             self.busy = None;
             return Some(delta);
@@ -423,11 +401,7 @@ impl WorkloadReader {
     /// Looks at what changes rarely.
     fn survey(&mut self) {
         let read = |name: &str| fs::read_to_string(self.settings.procfs.join(name)).unwrap_or_default();
-        let cpus = read("stat")
-            .lines()
-            .skip(1)
-            .take_while(|line| line.starts_with("cpu"))
-            .count();
+        let cpus = read("stat").lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
         self.cpus = u32::try_from(cpus).unwrap_or(1).max(1);
         self.machine_memory = parse_meminfo(&read("meminfo"))
             .map(|(total, available)| (total, Bytes(total.0.saturating_sub(available.0))));
@@ -436,19 +410,13 @@ impl WorkloadReader {
             return;
         }
         self.layout = layout;
-        let Layout {
-            cpu,
-            second_cpu,
-            memory,
-        } = self.layout.clone();
+        let Layout { cpu, second_cpu, memory } = self.layout.clone();
         let open = |hierarchy: Hierarchy, share: usize| {
             let budget = self.settings.open_files / share;
             CgroupReader::new(hierarchy, memory.clone(), budget, self.settings.max_cgroups)
         };
-        let opened = [
-            cpu.map(|hierarchy| open(hierarchy, 2)),
-            second_cpu.map(|hierarchy| open(hierarchy, 2)),
-        ];
+        let opened =
+            [cpu.map(|hierarchy| open(hierarchy, 2)), second_cpu.map(|hierarchy| open(hierarchy, 2))];
         for reader in [&mut self.first, &mut self.second].into_iter().flatten() {
             reader.close(&mut self.owners);
         }
@@ -476,20 +444,14 @@ fn owner_of(
     place: &Place,
 ) -> OwnerId {
     let owner = |reader: Option<&CgroupReader>, id: Option<NodeId>| {
-        reader
-            .and_then(|reader| reader.tree().get(id?))
-            .map_or(OwnerId::SYSTEM, |node| node.owner)
+        reader.and_then(|reader| reader.tree().get(id?)).map_or(OwnerId::SYSTEM, |node| node.owner)
     };
     let own = owner(first, place.first);
     if is_final(owners, own) {
         return own;
     }
     let other = owner(second, place.second);
-    if own == OwnerId::SYSTEM || is_final(owners, other) {
-        other
-    } else {
-        own
-    }
+    if own == OwnerId::SYSTEM || is_final(owners, other) { other } else { own }
 }
 
 /// Whether what runs nested in an owner belongs to it.

@@ -88,12 +88,7 @@ impl CgroupTree {
     /// The tree below `mount`, which shows the cgroup `root`; at most `cap` cgroups are looked at.
     pub(crate) fn new(mount: PathBuf, root: &str, cap: usize) -> Self {
         // A root outside the reader's cgroup namespace ("/../..") is the real root.
-        let prefix = if root.starts_with("/..") {
-            ""
-        } else {
-            root.trim_end_matches('/')
-        }
-        .to_owned();
+        let prefix = if root.starts_with("/..") { "" } else { root.trim_end_matches('/') }.to_owned();
         Self {
             mount,
             prefix,
@@ -124,11 +119,7 @@ impl CgroupTree {
             self.capped = false;
         }
         // Nodes found on the way are appended, so that they are listed in the same go.
-        let mut queue: Vec<usize> = if self.order.is_empty() {
-            vec![0]
-        } else {
-            self.order.clone()
-        };
+        let mut queue: Vec<usize> = if self.order.is_empty() { vec![0] } else { self.order.clone() };
         let mut next = 0;
         while let Some(&index) = queue.get(next) {
             next += 1;
@@ -227,12 +218,7 @@ impl CgroupTree {
 
     /// Gives up every node, for a hierarchy that can't be read any more.
     pub(crate) fn clear(&mut self, owners: &mut OwnerTable) {
-        for node in self
-            .nodes
-            .drain(..)
-            .flatten()
-            .filter(|node| node.is_border && !node.vanished)
-        {
+        for node in self.nodes.drain(..).flatten().filter(|node| node.is_border && !node.vanished) {
             owners.leave(node.owner);
         }
         self.free.clear();
@@ -319,10 +305,7 @@ impl CgroupTree {
         let index = self.free.pop().unwrap_or(self.nodes.len());
         self.births = self.births.saturating_add(1);
         let node = Node {
-            id: NodeId {
-                index,
-                birth: self.births,
-            },
+            id: NodeId { index, birth: self.births },
             directory,
             parent,
             owner,
@@ -362,10 +345,7 @@ impl CgroupTree {
         }
         // Its name is free for a new cgroup at once, even before the node is dropped.
         let parent = self.node(index).and_then(|node| node.parent);
-        if let Some(parent) = parent
-            .and_then(|parent| self.nodes.get_mut(parent))
-            .and_then(Option::as_mut)
-        {
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(parent)).and_then(Option::as_mut) {
             parent.children.retain(|_, child| *child != index);
         }
     }
@@ -394,12 +374,8 @@ impl CgroupTree {
     fn reshape(&mut self) {
         self.reshaped = false;
         self.order.clear();
-        let mut by_depth: Vec<(usize, usize)> = self
-            .nodes
-            .iter()
-            .flatten()
-            .map(|node| (node.depth, node.id.index))
-            .collect();
+        let mut by_depth: Vec<(usize, usize)> =
+            self.nodes.iter().flatten().map(|node| (node.depth, node.id.index)).collect();
         by_depth.sort_unstable();
         self.order.extend(by_depth.into_iter().map(|(_, index)| index));
         for slot in self.nodes.iter_mut().flatten() {
@@ -412,10 +388,7 @@ impl CgroupTree {
             if !node.is_measured {
                 continue;
             }
-            if let Some(parent) = node
-                .parent
-                .and_then(|parent| self.nodes.get_mut(parent)?.as_mut())
-            {
+            if let Some(parent) = node.parent.and_then(|parent| self.nodes.get_mut(parent)?.as_mut()) {
                 parent.is_measured = true;
             }
         }
@@ -466,12 +439,7 @@ mod tests {
     #[test]
     fn only_borders_and_what_leads_to_them_are_measured() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [
-            "empty/deep",
-            &format!("docker/{ID}/nested/more"),
-            "system.slice/a.service/sub",
-            "x/y",
-        ] {
+        for path in ["empty/deep", &format!("docker/{ID}/nested/more"), "system.slice/a.service/sub", "x/y"] {
             fs::create_dir_all(dir.path().join(path)).unwrap();
         }
         let mut owners = OwnerTable::new(100);
@@ -480,18 +448,9 @@ mod tests {
         let mut found = names(&tree);
         found.sort();
         let container = format!("docker/{ID}");
-        assert_eq!(
-            found,
-            ["", "docker", &container, "system.slice", "system.slice/a.service"]
-        );
-        assert!(
-            tree.iter().all(|node| !node.fresh),
-            "what was there at the start is not new"
-        );
-        assert_eq!(
-            tree.find(&format!("docker/{ID}/nested")).unwrap().directory,
-            dir.path().join(&container)
-        );
+        assert_eq!(found, ["", "docker", &container, "system.slice", "system.slice/a.service"]);
+        assert!(tree.iter().all(|node| !node.fresh), "what was there at the start is not new");
+        assert_eq!(tree.find(&format!("docker/{ID}/nested")).unwrap().directory, dir.path().join(&container));
     }
 
     #[test]
@@ -510,10 +469,7 @@ mod tests {
         fs::remove_dir(dir.path().join("system.slice/a.service")).unwrap();
         tree.sync(&mut owners, false).unwrap();
         assert!(tree.get(id).is_none());
-        assert!(
-            tree.node(id.index()).is_some_and(|node| node.vanished),
-            "it is shown for one more tick"
-        );
+        assert!(tree.node(id.index()).is_some_and(|node| node.vanished), "it is shown for one more tick");
         assert_eq!(owner_kind_count(&owners, &[owner]), 0);
         tree.sync(&mut owners, false).unwrap();
         assert!(tree.node(id.index()).is_none());
@@ -544,20 +500,13 @@ mod tests {
         let mut owners = OwnerTable::new(1);
         let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
         tree.sync(&mut owners, false).unwrap();
-        let own = tree
-            .iter()
-            .find(|node| node.is_border && !node.owner.is_shared())
-            .unwrap();
+        let own = tree.iter().find(|node| node.is_border && !node.owner.is_shared()).unwrap();
         let (own_id, own_dir) = (own.owner, own.directory.clone());
         fs::remove_dir(own_dir).unwrap();
         tree.sync(&mut owners, true).unwrap();
         owners.release(own_id);
         tree.sync(&mut owners, true).unwrap();
-        assert!(
-            tree.iter()
-                .filter(|node| node.is_border)
-                .all(|node| !node.owner.is_shared())
-        );
+        assert!(tree.iter().filter(|node| node.is_border).all(|node| !node.owner.is_shared()));
     }
 
     #[test]

@@ -5,13 +5,8 @@ use proptest::prelude::*;
 
 fn owners(count: usize) -> (OwnerTable, Vec<OwnerId>) {
     let mut table = OwnerTable::new(count);
-    let ids = (0..count)
-        .map(|n| {
-            table.acquire(Owner::Unit {
-                unit: format!("{n}.service").into(),
-            })
-        })
-        .collect();
+    let ids =
+        (0..count).map(|n| table.acquire(Owner::Unit { unit: format!("{n}.service").into() })).collect();
     (table, ids)
 }
 
@@ -69,21 +64,13 @@ fn a_vanished_child_gets_the_residual_of_its_parent() {
     assert_eq!(weights[ids[0].index()], 30);
     assert_eq!(weights[ids[1].index()], 12);
     assert_eq!(weights[ids[2].index()], 24);
-    assert_eq!(
-        weights[OwnerId::SYSTEM.index()],
-        34,
-        "30 of the root and 4 of living processes in the slice"
-    );
+    assert_eq!(weights[OwnerId::SYSTEM.index()], 34, "30 of the root and 4 of living processes in the slice");
 }
 
 #[test]
 fn a_vanished_pod_passes_it_on_to_its_containers() {
     let (table, ids) = owners(2);
-    let nodes = [
-        node(1, None, OwnerId::SYSTEM, 9),
-        gone(2, 0, ids[0], 0),
-        gone(3, 1, ids[1], 0),
-    ];
+    let nodes = [node(1, None, OwnerId::SYSTEM, 9), gone(2, 0, ids[0], 0), gone(3, 1, ids[1], 0)];
     let weights = CpuWeights::default().weigh(&nodes, table.len());
     assert_eq!(weights[ids[1].index()], 9);
     assert_eq!(weights[ids[0].index()], 0);
@@ -93,20 +80,12 @@ fn a_vanished_pod_passes_it_on_to_its_containers() {
 fn a_child_that_ran_ahead_is_not_counted_twice() {
     let (table, ids) = owners(1);
     let mut weights = CpuWeights::default();
-    let first = weights.weigh(
-        &[node(1, None, OwnerId::SYSTEM, 100), node(2, Some(0), ids[0], 103)],
-        table.len(),
-    );
-    let second = weights.weigh(
-        &[node(1, None, OwnerId::SYSTEM, 103), node(2, Some(0), ids[0], 90)],
-        table.len(),
-    );
+    let first =
+        weights.weigh(&[node(1, None, OwnerId::SYSTEM, 100), node(2, Some(0), ids[0], 103)], table.len());
+    let second =
+        weights.weigh(&[node(1, None, OwnerId::SYSTEM, 103), node(2, Some(0), ids[0], 90)], table.len());
     assert_eq!(first[OwnerId::SYSTEM.index()], 0);
-    assert_eq!(
-        second[OwnerId::SYSTEM.index()],
-        10,
-        "the root showed 203 in all, its child 193"
-    );
+    assert_eq!(second[OwnerId::SYSTEM.index()], 10, "the root showed 203 in all, its child 193");
 }
 
 #[test]
@@ -114,16 +93,9 @@ fn what_stands_elsewhere_is_not_counted_twice() {
     let (table, ids) = owners(2);
     let mut service = node(3, Some(0), ids[1], 60);
     service.elsewhere = CpuTime::from_nanos(50);
-    let nodes = [
-        node(1, None, OwnerId::SYSTEM, 70),
-        node(2, Some(0), ids[0], 50),
-        service,
-    ];
+    let nodes = [node(1, None, OwnerId::SYSTEM, 70), node(2, Some(0), ids[0], 50), service];
     let weights = CpuWeights::default().weigh(&nodes, table.len());
-    assert_eq!(
-        (weights[ids[0].index()], weights[ids[1].index()], weights[0]),
-        (50, 10, 10)
-    );
+    assert_eq!((weights[ids[0].index()], weights[ids[1].index()], weights[0]), (50, 10, 10));
 }
 
 /// A tree in which every node has used at least what its children have, some leaves vanishing.

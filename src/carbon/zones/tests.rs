@@ -6,10 +6,7 @@ use super::*;
 
 /// All rows, failing on one that can't be read.
 fn strict<T: DeserializeOwned>(table: &'static str) -> Vec<T> {
-    csv::Reader::from_reader(table.as_bytes())
-        .into_deserialize()
-        .map(|row| row.expect("readable"))
-        .collect()
+    csv::Reader::from_reader(table.as_bytes()).into_deserialize().map(|row| row.expect("readable")).collect()
 }
 
 #[test]
@@ -18,10 +15,7 @@ fn every_grid_row_is_complete_and_plausible() {
     assert!(rows.len() > 300, "{}", rows.len());
     let mut keys = HashSet::new();
     for row in rows {
-        assert!(
-            keys.insert((row.zone.to_lowercase(), row.basis)),
-            "{row:?} stands twice"
-        );
+        assert!(keys.insert((row.zone.to_lowercase(), row.basis)), "{row:?} stands twice");
         assert!(row.g_per_kwh > 0.0 && row.g_per_kwh <= 2000.0, "{row:?}");
         assert!((2005..=2026).contains(&row.year), "{row:?}");
         for text in [&row.zone_name, &row.accounting, &row.source, &row.licence] {
@@ -32,10 +26,7 @@ fn every_grid_row_is_complete_and_plausible() {
             || (matches!(code.len(), 2 | 5 | 6)
                 && code.iter().take(2).all(u8::is_ascii_uppercase)
                 && code.get(2).is_none_or(|dash| *dash == b'-')
-                && code
-                    .iter()
-                    .skip(3)
-                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()));
+                && code.iter().skip(3).all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()));
         assert!(shape, "{row:?}");
     }
 }
@@ -47,30 +38,18 @@ fn every_cloud_row_is_complete_and_its_zone_known() {
     assert!(rows.len() > 150, "{}", rows.len());
     let mut keys = HashSet::new();
     for row in rows {
-        assert!(
-            keys.insert((row.provider.clone(), row.region.clone())),
-            "{row:?} stands twice"
-        );
+        assert!(keys.insert((row.provider.clone(), row.region.clone())), "{row:?} stands twice");
         assert_eq!(row.provider, row.provider.to_lowercase());
         assert_eq!(row.region, row.region.to_lowercase());
         assert!(zones.contains(&row.zone), "{row:?}");
         assert_eq!(row.g_per_kwh.is_some(), row.basis.is_some(), "{row:?}");
         assert_eq!(row.g_per_kwh.is_some(), row.year.is_some(), "{row:?}");
-        assert!(
-            row.g_per_kwh.is_none_or(|grams| grams > 0.0 && grams <= 2000.0),
-            "{row:?}"
-        );
-        assert!(
-            row.year.is_none_or(|year| (2005..=2026).contains(&year)),
-            "{row:?}"
-        );
+        assert!(row.g_per_kwh.is_none_or(|grams| grams > 0.0 && grams <= 2000.0), "{row:?}");
+        assert!(row.year.is_none_or(|year| (2005..=2026).contains(&year)), "{row:?}");
         for text in [&row.city, &row.source, &row.licence] {
             assert!(!text.trim().is_empty(), "{row:?}");
         }
-        assert!(
-            by_cloud_region(&row.provider, &row.region, None).is_some(),
-            "{row:?}"
-        );
+        assert!(by_cloud_region(&row.provider, &row.region, None).is_some(), "{row:?}");
     }
 }
 
@@ -115,10 +94,7 @@ fn a_basis_can_be_asked_for_and_is_never_swapped() {
     assert_eq!(direct.basis, Basis::Direct);
     assert!((400.0..520.0).contains(&direct.intensity.0), "{direct:?}");
     assert_eq!(by_zone("FR", Some(Basis::Direct)), None);
-    assert_eq!(
-        by_zone("US", Some(Basis::Direct)).map(|us| us.basis),
-        Some(Basis::Direct)
-    );
+    assert_eq!(by_zone("US", Some(Basis::Direct)).map(|us| us.basis), Some(Basis::Direct));
     assert_eq!(by_zone("US-CA", Some(Basis::Lifecycle)), None);
     assert_eq!(by_zone("US-CA", Some(Basis::Direct)), by_zone("US-CA", None));
 }
@@ -158,23 +134,16 @@ fn near_misses_are_named() {
     assert_eq!(suggestions(""), Vec::<String>::new());
     assert_eq!(suggestions("QQ"), Vec::<String>::new());
 
-    assert_eq!(
-        cloud_suggestions("aws", "eu-west3").first().map(String::as_str),
-        Some("aws:eu-west-3")
-    );
+    assert_eq!(cloud_suggestions("aws", "eu-west3").first().map(String::as_str), Some("aws:eu-west-3"));
     assert_eq!(cloud_suggestions("google", "europe-west9"), ["gcp:europe-west9"]);
     assert_eq!(cloud_suggestions("azure", "paris"), Vec::<String>::new());
 }
 
 #[test]
 fn distances_count_edits() {
-    for (a, b, edits) in [
-        ("", "", 0),
-        ("", "abc", 3),
-        ("abc", "", 3),
-        ("kitten", "sitting", 3),
-        ("fr", "fr", 0),
-    ] {
+    for (a, b, edits) in
+        [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("fr", "fr", 0)]
+    {
         assert_eq!(distance(a, b), edits, "{a} {b}");
     }
 }

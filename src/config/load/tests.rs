@@ -60,11 +60,7 @@ fn every_kind_of_value_is_read() {
 fn the_environment_beats_the_file_and_flags_beat_both() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    std::fs::write(
-        &path,
-        "[carbon]\nzone = \"FR\"\npue = 1.1\n[sample]\ninterval = 2",
-    )
-    .unwrap();
+    std::fs::write(&path, "[carbon]\nzone = \"FR\"\npue = 1.1\n[sample]\ninterval = 2").unwrap();
     let environment = [
         ("WATTPRINT_CARBON__ZONE", "DE"),
         ("WATTPRINT_CARBON__PUE", "1.3"),
@@ -84,39 +80,21 @@ fn the_environment_beats_the_file_and_flags_beat_both() {
 #[test]
 fn unknown_keys_name_the_place_and_what_is_allowed() {
     let text = message("[sample]\nintervall = 1");
-    assert!(
-        text.contains("config.toml: unknown key \"sample.intervall\"; allowed here: interval"),
-        "{text}"
-    );
+    assert!(text.contains("config.toml: unknown key \"sample.intervall\"; allowed here: interval"), "{text}");
     let text = message("colour = 1");
     assert!(text.contains("\"colour\"") && text.contains("carbon"), "{text}");
     let environment = [("WATTPRINT_CARBON__ZOON".to_owned(), "DE".to_owned())];
     let text = load(None, environment, &Vec::new()).unwrap_err().to_string();
-    assert!(
-        text.contains("environment: unknown key \"carbon.zoon\""),
-        "{text}"
-    );
+    assert!(text.contains("environment: unknown key \"carbon.zoon\""), "{text}");
 }
 
 #[test]
 fn wrong_types_and_syntax_name_the_file_and_the_key() {
     for (text, parts) in [
-        (
-            "[carbon]\npue = \"high\"",
-            vec!["config.toml", "carbon.pue", "high"],
-        ),
-        (
-            "[sample]\ninterval = \"soon\"",
-            vec!["config.toml", "sample.interval", "soon"],
-        ),
-        (
-            "[carbon]\nbasis = \"marginal\"",
-            vec!["config.toml", "carbon.basis", "lifecycle"],
-        ),
-        (
-            "[web]\nmax_requests = -1",
-            vec!["config.toml", "web.max_requests"],
-        ),
+        ("[carbon]\npue = \"high\"", vec!["config.toml", "carbon.pue", "high"]),
+        ("[sample]\ninterval = \"soon\"", vec!["config.toml", "sample.interval", "soon"]),
+        ("[carbon]\nbasis = \"marginal\"", vec!["config.toml", "carbon.basis", "lifecycle"]),
+        ("[web]\nmax_requests = -1", vec!["config.toml", "web.max_requests"]),
         ("[web\n", vec!["config.toml", "line 1"]),
     ] {
         let message = message(text);
@@ -136,28 +114,17 @@ fn values_out_of_range_name_the_key_and_the_range() {
         ("[web]\ntelemetry_path = \"metrics\"", "web.telemetry_path"),
         ("[web]\ntelemetry_path = \"/-/healthy\"", "web.telemetry_path"),
         ("[model]\ncpu_tdp_watts = -1", "model.cpu_tdp_watts"),
-        (
-            "[model]\ncpu_tdp_watts = 10\ncpu_idle_watts = 11",
-            "model.cpu_idle_watts",
-        ),
+        ("[model]\ncpu_tdp_watts = 10\ncpu_idle_watts = 11", "model.cpu_idle_watts"),
         ("[baseline]\npackage = nan", "baseline.package"),
         ("[limits]\nretention = \"2days\"", "limits.retention"),
     ] {
         let message = message(text);
-        assert!(
-            message.starts_with(key) && message.contains("allowed is"),
-            "{message}"
-        );
+        assert!(message.starts_with(key) && message.contains("allowed is"), "{message}");
     }
 }
 
 #[test]
 fn a_named_file_must_be_there() {
     let error = load(Some(Path::new("/nonexistent/wattprint.toml")), [], &Vec::new()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("/nonexistent/wattprint.toml: No such file"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("/nonexistent/wattprint.toml: No such file"), "{error}");
 }

@@ -27,17 +27,10 @@ impl MeterBank {
                     self.rapl_error = None;
                     self.forget("rapl");
                     for zone in zones {
-                        let id = MeterId {
-                            meter: "rapl",
-                            domain: zone.domain,
-                            device: zone.device,
-                        };
+                        let id = MeterId { meter: "rapl", domain: zone.domain, device: zone.device };
                         let rank = if zone.mmio { RANK_MMIO } else { RANK_MSR };
                         let tracker = CounterTracker::new(zone.max_power);
-                        let gauge = Gauge::Counter {
-                            tracker,
-                            range: zone.range,
-                        };
+                        let gauge = Gauge::Counter { tracker, range: zone.range };
                         let (quality, slot) = (Quality::Measured, zone.slot);
                         let found = Source::new(id, quality, rank, slot, zone.energy_path, gauge);
                         if let Some(Gauge::Counter { tracker, range }) = self.found(found) {
@@ -60,25 +53,16 @@ impl MeterBank {
                     self.hwmon_error = None;
                     self.forget("hwmon");
                     for input in inputs {
-                        let id = MeterId {
-                            meter: "hwmon",
-                            domain: input.domain,
-                            device: input.device,
-                        };
+                        let id = MeterId { meter: "hwmon", domain: input.domain, device: input.device };
                         let (quality, rank, gauge) = match input.kind {
                             InputKind::Energy => (
                                 Quality::Measured,
                                 RANK_AMD_ENERGY,
-                                Gauge::Counter {
-                                    tracker: CounterTracker::default(),
-                                    range: None,
-                                },
+                                Gauge::Counter { tracker: CounterTracker::default(), range: None },
                             ),
-                            InputKind::Power => (
-                                Quality::Integrated,
-                                RANK_POWER,
-                                Gauge::Power(PowerIntegrator::default()),
-                            ),
+                            InputKind::Power => {
+                                (Quality::Integrated, RANK_POWER, Gauge::Power(PowerIntegrator::default()))
+                            }
                         };
                         self.found(Source::new(id, quality, rank, input.slot, input.path, gauge));
                     }
@@ -93,11 +77,7 @@ impl MeterBank {
     }
 
     fn forget(&mut self, meter: &str) {
-        for source in self
-            .sources
-            .values_mut()
-            .filter(|source| source.id.meter == meter)
-        {
+        for source in self.sources.values_mut().filter(|source| source.id.meter == meter) {
             source.present = false;
         }
     }
@@ -145,30 +125,20 @@ impl MeterBank {
                     source.role = Role::Raw(Why::DiesInstead);
                     continue;
                 }
-                let order = (
-                    component,
-                    Arc::clone(&source.slot),
-                    source.quality,
-                    source.rank,
-                    source.id.clone(),
-                );
+                let order =
+                    (component, Arc::clone(&source.slot), source.quality, source.rank, source.id.clone());
                 candidates.push(order);
             }
         }
         candidates.sort_unstable();
-        self.candidates = candidates
-            .into_iter()
-            .map(|(component, slot, .., id)| (component, slot, id))
-            .collect();
+        self.candidates =
+            candidates.into_iter().map(|(component, slot, .., id)| (component, slot, id)).collect();
         for component in COMPONENTS {
             self.assign_slots(component, now);
         }
         let mut nodes = self.sources.values().filter(|source| source.role == Role::Node);
         let first = nodes.clone().next().map(|source| source.id.clone());
-        self.node = nodes
-            .find(|source| source.present)
-            .map(|source| source.id.clone())
-            .or(first);
+        self.node = nodes.find(|source| source.present).map(|source| source.id.clone()).or(first);
     }
 
     fn assign_slots(&mut self, component: Component, now: Tick) {
@@ -179,23 +149,15 @@ impl MeterBank {
             .filter(|(of, ..)| *of == component)
             .map(|(_, slot, _)| Arc::clone(slot))
             .collect();
-        if wanted.is_empty()
-            && self
-                .estimator
-                .as_ref()
-                .is_some_and(|model| model.covers(component))
-        {
+        if wanted.is_empty() && self.estimator.as_ref().is_some_and(|model| model.covers(component)) {
             // The model stands in for the whole component until a first slot is seen.
             wanted.insert(Arc::clone(&whole));
         }
         let modelled_until = self.slots.get(&(component, whole)).map(Slot::booked_until);
-        self.slots
-            .retain(|(of, slot), _| *of != component || wanted.contains(slot));
+        self.slots.retain(|(of, slot), _| *of != component || wanted.contains(slot));
         for slot in wanted {
             let until = modelled_until.unwrap_or(now.boottime);
-            self.slots
-                .entry((component, slot))
-                .or_insert_with(|| Slot::new(until));
+            self.slots.entry((component, slot)).or_insert_with(|| Slot::new(until));
         }
     }
 }

@@ -22,9 +22,9 @@ impl MeterBank {
         let mut reports: Vec<MeterReport> = Vec::with_capacity(self.sources.len() + COMPONENTS.len());
         for source in self.sources.values_mut() {
             let chosen = match source.role {
-                Role::Feeds(component) => slots
-                    .get(&(component, Arc::clone(&source.slot)))
-                    .and_then(Slot::chosen),
+                Role::Feeds(component) => {
+                    slots.get(&(component, Arc::clone(&source.slot))).and_then(Slot::chosen)
+                }
                 Role::Node => node.as_ref(),
                 Role::Raw(_) => None,
             };
@@ -59,20 +59,13 @@ impl MeterBank {
 
     pub(super) fn collectors(&mut self) -> Vec<CollectorOutcome> {
         let failed = |meter: &str| {
-            let mut sources = self
-                .sources
-                .values()
-                .filter(|source| source.id.meter == meter && source.present);
-            sources
-                .find_map(Source::failure)
-                .map(|failure| failure.to_string())
+            let mut sources =
+                self.sources.values().filter(|source| source.id.meter == meter && source.present);
+            sources.find_map(Source::failure).map(|failure| failure.to_string())
         };
         let mut found = Vec::new();
         if self.rapl.is_some() {
-            let zones = self
-                .sources
-                .values()
-                .any(|source| source.id.meter == "rapl" && source.present);
+            let zones = self.sources.values().any(|source| source.id.meter == "rapl" && source.present);
             let error = match &self.rapl_error {
                 Some(error) => Some(format!("no powercap zones: {}", error.failure)),
                 None if !zones => Some("no powercap zones".to_owned()),

@@ -8,10 +8,7 @@ const JOULE: u64 = 1_000_000;
 
 fn at(seconds: u64) -> Tick {
     let time = Duration::from_secs(seconds);
-    Tick {
-        monotonic: time,
-        boottime: time,
-    }
+    Tick { monotonic: time, boottime: time }
 }
 
 /// A model of 100 W without any dependence on load, so that its energy is easy to tell.
@@ -41,20 +38,12 @@ fn busy() -> Option<Duration> {
 fn booked(tick: &MeterTick, component: Component) -> Vec<(String, f64)> {
     let found = tick.components.iter().find(|delta| delta.component == component);
     found.map_or(Vec::new(), |delta| {
-        delta
-            .domains
-            .iter()
-            .map(|domain| (domain.id.device.to_string(), domain.energy.as_joules()))
-            .collect()
+        delta.domains.iter().map(|domain| (domain.id.device.to_string(), domain.energy.as_joules())).collect()
     })
 }
 
 fn reason(tick: &MeterTick, device: &str) -> String {
-    let report = tick
-        .reports
-        .iter()
-        .find(|report| &*report.id.device == device)
-        .unwrap();
+    let report = tick.reports.iter().find(|report| &*report.id.device == device).unwrap();
     format!("{} {}", if report.up { "up" } else { "down" }, report.reason)
 }
 
@@ -91,14 +80,8 @@ fn two_sockets_with_all_zones_feed_cpu_and_dram_once() {
         node.set(zone, joules * JOULE);
     }
     let tick = bank.tick(at(1), busy());
-    assert_eq!(
-        booked(&tick, Component::Cpu),
-        [pair("intel-rapl:0", 150.0), pair("intel-rapl:1", 100.0)]
-    );
-    assert_eq!(
-        booked(&tick, Component::Dram),
-        [pair("intel-rapl:0:1", 20.0), pair("intel-rapl:1:1", 10.0)]
-    );
+    assert_eq!(booked(&tick, Component::Cpu), [pair("intel-rapl:0", 150.0), pair("intel-rapl:1", 100.0)]);
+    assert_eq!(booked(&tick, Component::Dram), [pair("intel-rapl:0:1", 20.0), pair("intel-rapl:1:1", 10.0)]);
     for (device, expected) in [
         ("intel-rapl:0", "up chosen: hardware counter"),
         ("intel-rapl:0:0", "up inside package"),
@@ -108,20 +91,9 @@ fn two_sockets_with_all_zones_feed_cpu_and_dram_once() {
     ] {
         assert_eq!(reason(&tick, device), expected, "{device}");
     }
-    let mmio = tick
-        .reports
-        .iter()
-        .find(|report| &*report.id.device == "intel-rapl-mmio:0")
-        .unwrap();
-    assert_eq!(
-        (mmio.energy, mmio.feeds),
-        (Some(Microjoules::new(151 * JOULE)), None)
-    );
-    assert!(
-        tick.collectors.iter().all(|collector| collector.success),
-        "{:?}",
-        tick.collectors
-    );
+    let mmio = tick.reports.iter().find(|report| &*report.id.device == "intel-rapl-mmio:0").unwrap();
+    assert_eq!((mmio.energy, mmio.feeds), (Some(Microjoules::new(151 * JOULE)), None));
+    assert!(tick.collectors.iter().all(|collector| collector.success), "{:?}", tick.collectors);
     let mut names: Vec<_> = tick.reports.iter().map(|report| report.id.clone()).collect();
     names.dedup();
     assert_eq!(names.len(), 10);
@@ -137,16 +109,10 @@ fn a_node_without_meters_is_modelled_whole() {
     assert_eq!(booked(&tick, Component::Cpu), [pair("cpu", 200.0)]);
     assert_eq!(booked(&tick, Component::Dram), [pair("dram", 20.0)]);
     let dram = &tick.components[1].domains[0];
-    assert_eq!(
-        (dram.modelled_idle, dram.quality),
-        (Some(Watts(10.0)), Quality::Modelled)
-    );
+    assert_eq!((dram.modelled_idle, dram.quality), (Some(Watts(10.0)), Quality::Modelled));
     assert_eq!(reason(&tick, "cpu"), "up chosen: nothing better can be read");
     let rapl = &tick.collectors[0];
-    assert_eq!(
-        (rapl.success, rapl.error.as_deref()),
-        (false, Some("no powercap zones: not there"))
-    );
+    assert_eq!((rapl.success, rapl.error.as_deref()), (false, Some("no powercap zones: not there")));
     assert!(tick.collectors[1].success, "most machines have no hwmon meter");
     let survey = bank.survey();
     assert!(survey.readers[0].remedy.unwrap().contains("modprobe"));
@@ -173,10 +139,7 @@ fn amd_without_dram_zones_models_only_the_memory() {
     let mut total = 0.0;
     for second in 2..=8 {
         let shown = (second + 80) * JOULE;
-        node.write(
-            "class/hwmon/hwmon0/energy2_input",
-            format!("{shown}\n").as_bytes(),
-        );
+        node.write("class/hwmon/hwmon0/energy2_input", format!("{shown}\n").as_bytes());
         let tick = bank.tick(at(second), busy());
         let parts = booked(&tick, Component::Cpu);
         assert!(parts.iter().all(|(device, _)| device == "Esocket0"), "{parts:?}");
@@ -190,25 +153,17 @@ fn amd_without_dram_zones_models_only_the_memory() {
 fn grace_is_fed_by_the_cpu_rail() {
     let node = Node::new();
     node.cpus("", 1, 4, "");
-    for (number, (rail, watts)) in [("Module", 500), ("Grace", 200), ("CPU", 100), ("SysIO", 30)]
-        .into_iter()
-        .enumerate()
+    for (number, (rail, watts)) in
+        [("Module", 500), ("Grace", 200), ("CPU", 100), ("SysIO", 30)].into_iter().enumerate()
     {
-        node.power_meter(
-            &format!("hwmon{number}"),
-            Some(&format!("{rail} Power Socket 0")),
-            watts * JOULE,
-        );
+        node.power_meter(&format!("hwmon{number}"), Some(&format!("{rail} Power Socket 0")), watts * JOULE);
     }
     let mut bank = bank(&node);
     bank.tick(at(0), busy());
     let tick = bank.tick(at(2), busy());
     assert_eq!(booked(&tick, Component::Cpu), [pair("CPU Power Socket 0", 200.0)]);
     assert_eq!(tick.components[0].domains[0].quality, Quality::Integrated);
-    assert_eq!(
-        reason(&tick, "CPU Power Socket 0"),
-        "up chosen: power reading, integrated"
-    );
+    assert_eq!(reason(&tick, "CPU Power Socket 0"), "up chosen: power reading, integrated");
     assert_eq!(reason(&tick, "Module Power Socket 0"), "up includes CPU and GPU");
     assert_eq!(tick.node, None);
 }
@@ -247,14 +202,8 @@ fn dies_are_not_counted_a_second_time_by_their_package() {
     node.set("intel-rapl:1", 20 * JOULE);
     node.set("intel-rapl-mmio:0", 30 * JOULE);
     let tick = bank.tick(at(1), busy());
-    assert_eq!(
-        booked(&tick, Component::Cpu),
-        [pair("intel-rapl:0", 10.0), pair("intel-rapl:1", 20.0)]
-    );
-    assert_eq!(
-        reason(&tick, "intel-rapl-mmio:0"),
-        "up the dies of the same package are in use"
-    );
+    assert_eq!(booked(&tick, Component::Cpu), [pair("intel-rapl:0", 10.0), pair("intel-rapl:1", 20.0)]);
+    assert_eq!(reason(&tick, "intel-rapl-mmio:0"), "up the dies of the same package are in use");
 }
 
 #[test]
@@ -276,10 +225,7 @@ fn a_lost_socket_is_modelled_by_its_fraction_and_comes_back() {
         }
         let tick = bank.tick(at(second), busy());
         for (device, joules) in booked(&tick, Component::Cpu) {
-            let index = ["intel-rapl:0", "intel-rapl:1", "cpu"]
-                .iter()
-                .position(|d| *d == device)
-                .unwrap();
+            let index = ["intel-rapl:0", "intel-rapl:1", "cpu"].iter().position(|d| *d == device).unwrap();
             sums[index] += joules;
         }
         if second == 12 {
@@ -291,10 +237,7 @@ fn a_lost_socket_is_modelled_by_its_fraction_and_comes_back() {
     assert_eq!(sums, [4_000.0, 560.0, 600.0]);
     node.set("intel-rapl:0", 21 * 200 * JOULE);
     node.set("intel-rapl:1", 21 * 70 * JOULE);
-    assert_eq!(
-        booked(&bank.tick(at(21), busy()), Component::Cpu)[1],
-        pair("intel-rapl:1", 70.0)
-    );
+    assert_eq!(booked(&bank.tick(at(21), busy()), Component::Cpu)[1], pair("intel-rapl:1", 70.0));
 }
 
 #[test]
@@ -309,22 +252,12 @@ fn counters_that_stand_at_zero_are_modelled_and_say_so() {
     let mut last = MeterTick::default();
     for second in 1..=12 {
         last = bank.tick(at(second), busy());
-        total += booked(&last, Component::Cpu)
-            .iter()
-            .map(|(_, joules)| joules)
-            .sum::<f64>();
+        total += booked(&last, Component::Cpu).iter().map(|(_, joules)| joules).sum::<f64>();
     }
     assert!((total - 1_200.0).abs() < 1e-9, "{total}");
     assert_eq!(reason(&last, "intel-rapl:0"), "down counter stands still");
     assert_eq!(reason(&last, "intel-rapl:0:0"), "up inside package");
-    assert_eq!(
-        last.reports
-            .iter()
-            .find(|r| &*r.id.device == "intel-rapl:0")
-            .unwrap()
-            .energy,
-        None
-    );
+    assert_eq!(last.reports.iter().find(|r| &*r.id.device == "intel-rapl:0").unwrap().energy, None);
 }
 
 #[test]
@@ -358,30 +291,17 @@ fn the_simulated_node_reads_nothing_else() {
     let node = Node::new();
     node.cpus("any", 1, 2, "");
     node.zone("intel-rapl:0", "package-0", 0);
-    let mut bank = MeterBank::new(&MeterSettings {
-        simulate: true,
-        ..settings(&node)
-    });
+    let mut bank = MeterBank::new(&MeterSettings { simulate: true, ..settings(&node) });
     bank.tick(at(0), busy());
     let tick = bank.tick(at(1), busy());
     assert_eq!(tick.reports.len(), 4);
-    assert!(
-        tick.reports
-            .iter()
-            .all(|report| report.quality == Quality::Simulated && report.up)
-    );
+    assert!(tick.reports.iter().all(|report| report.quality == Quality::Simulated && report.up));
     assert_eq!(booked(&tick, Component::Cpu).len(), 2);
     assert_eq!(booked(&tick, Component::Dram).len(), 2);
-    let idle: f64 = booked(&tick, Component::Cpu)
-        .iter()
-        .map(|(_, joules)| joules)
-        .sum();
+    let idle: f64 = booked(&tick, Component::Cpu).iter().map(|(_, joules)| joules).sum();
     bank.tick(at(2), Some(Duration::from_secs(2)));
     let tick = bank.tick(at(3), Some(Duration::from_secs(2)));
-    let loaded: f64 = booked(&tick, Component::Cpu)
-        .iter()
-        .map(|(_, joules)| joules)
-        .sum();
+    let loaded: f64 = booked(&tick, Component::Cpu).iter().map(|(_, joules)| joules).sum();
     assert!(loaded > idle + 300.0, "{idle} W idle, {loaded} W loaded");
     assert_eq!(reason(&tick, "package-0"), "up chosen: simulated node");
 }
@@ -392,12 +312,7 @@ fn readers_that_are_switched_off_read_nothing() {
     node.cpus("any", 1, 2, "");
     node.zone("intel-rapl:0", "package-0", 0);
     node.power_meter("hwmon0", None, 250 * JOULE);
-    let off = MeterSettings {
-        rapl: false,
-        hwmon: false,
-        estimate: false,
-        ..settings(&node)
-    };
+    let off = MeterSettings { rapl: false, hwmon: false, estimate: false, ..settings(&node) };
     let mut bank = MeterBank::new(&off);
     bank.tick(at(0), busy());
     assert_eq!(bank.tick(at(1), busy()), MeterTick::default());
@@ -409,10 +324,7 @@ fn a_suspended_machine_draws_nothing_by_the_model() {
     node.cpus("any", 1, 2, "");
     let mut bank = bank(&node);
     bank.tick(at(0), busy());
-    let woken = Tick {
-        monotonic: Duration::from_secs(1),
-        boottime: Duration::from_secs(3_600),
-    };
+    let woken = Tick { monotonic: Duration::from_secs(1), boottime: Duration::from_secs(3_600) };
     let tick = bank.tick(woken, busy());
     assert_eq!(booked(&tick, Component::Cpu), [pair("cpu", 100.0)]);
     assert_eq!(tick.components[0].domains[0].elapsed, Duration::from_secs(1));

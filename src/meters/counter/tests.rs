@@ -9,29 +9,20 @@ fn at(seconds: u64) -> Duration {
 }
 
 fn delta(joules: u64, since: u64) -> Outcome {
-    Outcome::Delta {
-        energy: Microjoules::new(joules * 1_000_000),
-        since: at(since),
-    }
+    Outcome::Delta { energy: Microjoules::new(joules * 1_000_000), since: at(since) }
 }
 
 /// Readings in joules at whole seconds from 0.
 fn run(range: Option<u64>, joules: &[u64]) -> (CounterTracker, Vec<Outcome>) {
     let mut tracker = CounterTracker::default();
-    let outcomes = (0..)
-        .zip(joules)
-        .map(|(s, j)| tracker.observe(j * 1_000_000, range, at(s)))
-        .collect();
+    let outcomes = (0..).zip(joules).map(|(s, j)| tracker.observe(j * 1_000_000, range, at(s))).collect();
     (tracker, outcomes)
 }
 
 #[test]
 fn a_counter_moves_and_stands() {
     let (tracker, outcomes) = run(Some(RANGE), &[100, 250, 250, 550]);
-    assert_eq!(
-        outcomes,
-        [Outcome::First, delta(150, 0), Outcome::Standing, delta(300, 1)]
-    );
+    assert_eq!(outcomes, [Outcome::First, delta(150, 0), Outcome::Standing, delta(300, 1)]);
     assert_eq!(tracker.total(), Some(Microjoules::new(450_000_000)));
     assert_eq!((tracker.wraps(), tracker.resets()), (0, 0));
 }
@@ -71,10 +62,7 @@ fn a_value_above_the_range_is_ignored() {
     let mut tracker = CounterTracker::default();
     tracker.observe(0, Some(RANGE), at(0));
     for value in [RANGE + 1, u64::MAX] {
-        assert_eq!(
-            tracker.observe(value, Some(RANGE), at(1)),
-            Outcome::Unknown(Doubt::OutOfRange)
-        );
+        assert_eq!(tracker.observe(value, Some(RANGE), at(1)), Outcome::Unknown(Doubt::OutOfRange));
     }
     assert_eq!(tracker.observe(200_000_000, Some(RANGE), at(2)), delta(200, 0));
 }
@@ -85,16 +73,10 @@ fn a_gap_longer_than_the_wrap_period_is_unknown() {
     tracker.observe(0, Some(RANGE), at(0));
     tracker.observe(150_000_000, Some(RANGE), at(1));
     // A stopped minute is booked whole; ten minutes might hide a wrap.
-    assert_eq!(
-        tracker.observe(9_150_000_000, Some(RANGE), at(61)),
-        delta(9_000, 1)
-    );
+    assert_eq!(tracker.observe(9_150_000_000, Some(RANGE), at(61)), delta(9_000, 1));
     let late = tracker.observe(99_150_000_000, Some(RANGE), at(661));
     assert_eq!(late, Outcome::Unknown(Doubt::Ambiguous));
-    assert_eq!(
-        tracker.observe(99_300_000_000, Some(RANGE), at(662)),
-        delta(150, 661)
-    );
+    assert_eq!(tracker.observe(99_300_000_000, Some(RANGE), at(662)), delta(150, 661));
     assert_eq!(tracker.resets(), 1);
 }
 
@@ -109,10 +91,7 @@ fn the_ceiling_follows_the_stated_and_the_believed_power() {
     assert_eq!(jump(None, 200, 1_000), delta(1_000, 1));
     assert_eq!(jump(None, 200, 1_001), Outcome::Unknown(Doubt::Implausible));
     assert_eq!(jump(Some(Watts(500.0)), 200, 1_500), delta(1_500, 1));
-    assert_eq!(
-        jump(Some(Watts(500.0)), 200, 1_501),
-        Outcome::Unknown(Doubt::Implausible)
-    );
+    assert_eq!(jump(Some(Watts(500.0)), 200, 1_501), Outcome::Unknown(Doubt::Implausible));
     assert_eq!(jump(None, 900, 1_800), delta(1_800, 1));
 }
 
@@ -124,19 +103,11 @@ fn a_large_first_interval_is_believed_at_the_second_look() {
     assert_eq!(outcomes[2..], [delta(2_000, 1), delta(2_000, 2)]);
     assert_eq!(tracker.resets(), 1);
     let (_, outcomes) = run(Some(RANGE), &[0, 51_000, 102_000]);
-    assert_eq!(
-        outcomes[2],
-        Outcome::Unknown(Doubt::Implausible),
-        "more than a rack"
-    );
+    assert_eq!(outcomes[2], Outcome::Unknown(Doubt::Implausible), "more than a rack");
     let (_, outcomes) = run(Some(RANGE), &[0, 51_000, 300]);
     assert_eq!(outcomes[2], delta(300, 0), "a glitch costs nothing here either");
     let (_, outcomes) = run(Some(1_000_000_000), &[400, 100]);
-    assert_eq!(
-        outcomes[1],
-        Outcome::Unknown(Doubt::Implausible),
-        "more than half a range backwards"
-    );
+    assert_eq!(outcomes[1], Outcome::Unknown(Doubt::Implausible), "more than half a range backwards");
 }
 
 #[test]

@@ -5,18 +5,11 @@ use crate::meters::fixture::Node;
 
 fn tick(seconds: u64) -> Tick {
     let time = Duration::from_secs(seconds);
-    Tick {
-        monotonic: time,
-        boottime: time,
-    }
+    Tick { monotonic: time, boottime: time }
 }
 
 fn table(name: &str) -> Option<TabulatedCpu> {
-    let cpu = |threads| TabulatedCpu {
-        name: "Known 6430".to_owned(),
-        tdp: Watts(270.0),
-        threads,
-    };
+    let cpu = |threads| TabulatedCpu { name: "Known 6430".to_owned(), tdp: Watts(270.0), threads };
     match name {
         "Known 6430 @ 2.1GHz" => Some(cpu(Some(64))),
         "Known 6430 of unknown size" => Some(cpu(None)),
@@ -27,10 +20,7 @@ fn table(name: &str) -> Option<TabulatedCpu> {
 fn basis(model: &str, sockets: u32, threads: u32, flags: &str) -> EstimateBasis {
     let node = Node::new();
     node.cpus(model, sockets, threads, flags);
-    let settings = ModelSettings {
-        lookup: table,
-        ..ModelSettings::default()
-    };
+    let settings = ModelSettings { lookup: table, ..ModelSettings::default() };
     EstimateBasis::new(CpuFacts::read(&node.procfs(), node.sysfs()), &settings)
 }
 
@@ -45,12 +35,7 @@ fn the_maximum_is_scaled_to_the_cpus_that_are_there() {
     ];
     for (model, sockets, threads, flags, watts) in rows {
         let basis = basis(model, sockets, threads, flags);
-        assert_eq!(
-            basis.cpu_max,
-            Some(Watts(watts)),
-            "{model}: {}",
-            basis.cpu_max_from
-        );
+        assert_eq!(basis.cpu_max, Some(Watts(watts)), "{model}: {}", basis.cpu_max_from);
         assert_eq!(basis.cpu_idle, Some(Watts(watts * 0.2)), "{model}");
         assert_eq!(basis.explain().len(), 3);
     }
@@ -58,12 +43,8 @@ fn the_maximum_is_scaled_to_the_cpus_that_are_there() {
 
 #[test]
 fn configured_numbers_win() {
-    let facts = CpuFacts {
-        online: Some(4),
-        sockets: 1,
-        memory: Some(Bytes(2_000_000_000)),
-        ..CpuFacts::default()
-    };
+    let facts =
+        CpuFacts { online: Some(4), sockets: 1, memory: Some(Bytes(2_000_000_000)), ..CpuFacts::default() };
     let mut settings = ModelSettings {
         cpu_max: Some(Watts(100.0)),
         cpu_idle: Some(Watts(30.0)),
@@ -71,17 +52,10 @@ fn configured_numbers_win() {
         lookup: table,
     };
     let basis = EstimateBasis::new(facts.clone(), &settings);
-    assert_eq!(
-        (basis.cpu_max, basis.cpu_idle),
-        (Some(Watts(100.0)), Some(Watts(30.0)))
-    );
+    assert_eq!((basis.cpu_max, basis.cpu_idle), (Some(Watts(100.0)), Some(Watts(30.0))));
     assert_eq!(basis.dram, Some(Watts(1.0)));
     settings.cpu_idle = Some(Watts(130.0));
-    assert_eq!(
-        EstimateBasis::new(facts, &settings).cpu_idle,
-        Some(Watts(100.0)),
-        "idle is no more than max"
-    );
+    assert_eq!(EstimateBasis::new(facts, &settings).cpu_idle, Some(Watts(100.0)), "idle is no more than max");
 }
 
 #[test]
@@ -99,10 +73,7 @@ fn arm_has_no_model_name() {
         b"processor\t: 0\nBogoMIPS\t: 2000.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd4f\n\nprocessor\t: 1\n",
     );
     let facts = CpuFacts::read(&node.procfs(), node.sysfs());
-    assert_eq!(
-        (facts.model.as_deref(), facts.online, facts.sockets),
-        (None, Some(2), 1)
-    );
+    assert_eq!((facts.model.as_deref(), facts.online, facts.sockets), (None, Some(2), 1));
     let basis = EstimateBasis::new(facts, &ModelSettings::default());
     assert_eq!((basis.cpu_max, basis.dram), (Some(Watts(8.0)), None));
 }
@@ -112,23 +83,15 @@ fn nothing_to_read_is_nothing_to_model() {
     let node = Node::new();
     let mut estimator = Estimator::new(&node.procfs(), node.sysfs(), ModelSettings::default());
     estimator.tick(tick(0), None);
-    assert_eq!(
-        estimator.tick(tick(1), Some(Duration::from_secs(1))),
-        [None, None]
-    );
+    assert_eq!(estimator.tick(tick(1), Some(Duration::from_secs(1))), [None, None]);
     assert!(estimator.basis().explain()[0].contains("unknown"));
 }
 
 #[test]
 fn cpu_lists() {
-    for (list, count) in [
-        ("0", Some(1)),
-        ("0-3\n", Some(4)),
-        ("0-3,8,10-11", Some(7)),
-        ("", None),
-        ("3-1", None),
-        ("a", None),
-    ] {
+    for (list, count) in
+        [("0", Some(1)), ("0-3\n", Some(4)), ("0-3,8,10-11", Some(7)), ("", None), ("3-1", None), ("a", None)]
+    {
         assert_eq!(parse_cpu_list(list), count, "{list}");
     }
     assert_eq!(parse_cpu_list("0-4294967295"), None);

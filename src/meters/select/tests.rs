@@ -10,28 +10,16 @@ fn at(seconds: u64) -> Duration {
 }
 
 fn id(device: &str) -> MeterId {
-    MeterId {
-        meter: "rapl",
-        domain: Domain::Package,
-        device: Arc::from(device),
-    }
+    MeterId { meter: "rapl", domain: Domain::Package, device: Arc::from(device) }
 }
 
 /// A meter and a model that draw a microjoule per second, so that energy shows the time that it stands for.
 fn moved(since: u64, now: u64) -> Status {
-    Status::Moved {
-        energy: Microjoules::new(now - since),
-        since: at(since),
-    }
+    Status::Moved { energy: Microjoules::new(now - since), since: at(since) }
 }
 
 fn model() -> Booking {
-    Booking {
-        meter: None,
-        energy: Microjoules::new(1),
-        elapsed: at(1),
-        idle: Some(Watts(1.0)),
-    }
+    Booking { meter: None, energy: Microjoules::new(1), elapsed: at(1), idle: Some(Watts(1.0)) }
 }
 
 /// Plays one meter's statuses from second 1 on, and tells what was booked: `m3` is 3 s by the meter, `e1` is 1 s
@@ -41,14 +29,7 @@ fn play(statuses: &[Status]) -> Vec<String> {
     (1..)
         .zip(statuses)
         .map(|(now, status)| {
-            let booked = slot.tick(
-                &[Offer {
-                    id: id("0"),
-                    status: *status,
-                }],
-                Some(&model()),
-                at(now),
-            );
+            let booked = slot.tick(&[Offer { id: id("0"), status: *status }], Some(&model()), at(now));
             let words: Vec<String> = booked
                 .iter()
                 .map(|booking| {
@@ -66,32 +47,20 @@ fn play(statuses: &[Status]) -> Vec<String> {
 fn a_meter_is_used_from_its_first_interval() {
     assert_eq!(play(&[moved(0, 1), moved(1, 2)]), ["m1", "m1"]);
     // Found one tick late: the model has covered the tick before.
-    assert_eq!(
-        play(&[Status::Silent, moved(1, 2), moved(2, 3)]),
-        ["e1", "m1", "m1"]
-    );
+    assert_eq!(play(&[Status::Silent, moved(1, 2), moved(2, 3)]), ["e1", "m1", "m1"]);
 }
 
 #[test]
 fn a_counter_that_never_moved_is_modelled_at_once() {
-    assert_eq!(
-        play(&[Status::Standing, Status::Standing, Status::Stalled]),
-        ["e1", "e1", "e1"]
-    );
+    assert_eq!(play(&[Status::Standing, Status::Standing, Status::Stalled]), ["e1", "e1", "e1"]);
 }
 
 #[test]
 fn a_short_failure_is_bridged_by_the_meter_itself() {
     let silent = Status::Silent;
-    assert_eq!(
-        play(&[moved(0, 1), silent, silent, moved(1, 4)]),
-        ["m1", "", "", "m3"]
-    );
+    assert_eq!(play(&[moved(0, 1), silent, silent, moved(1, 4)]), ["m1", "", "", "m3"]);
     let standing = Status::Standing;
-    assert_eq!(
-        play(&[moved(0, 1), standing, standing, moved(1, 4)]),
-        ["m1", "", "", "m3"]
-    );
+    assert_eq!(play(&[moved(0, 1), standing, standing, moved(1, 4)]), ["m1", "", "", "m3"]);
 }
 
 #[test]
@@ -99,10 +68,7 @@ fn a_long_failure_is_modelled_and_the_return_is_not_booked_twice() {
     let mut statuses = vec![moved(0, 1)];
     statuses.extend([Status::Silent; 7]);
     statuses.extend([moved(1, 9), moved(9, 10)]);
-    assert_eq!(
-        play(&statuses),
-        ["m1", "", "", "", "", "", "e6", "e1", "e1", "m1"]
-    );
+    assert_eq!(play(&statuses), ["m1", "", "", "", "", "", "e6", "e1", "e1", "m1"]);
 }
 
 #[test]
@@ -118,31 +84,17 @@ fn a_stall_is_modelled_from_its_beginning() {
 
 #[test]
 fn what_a_counter_missed_in_a_jump_is_not_invented() {
-    assert_eq!(
-        play(&[moved(0, 1), Status::Silent, moved(2, 3)]),
-        ["m1", "", "m1"]
-    );
+    assert_eq!(play(&[moved(0, 1), Status::Silent, moved(2, 3)]), ["m1", "", "m1"]);
 }
 
 #[test]
 fn the_next_best_meter_stands_in_before_the_model() {
     let mut slot = Slot::new(at(0));
     let mut tick = |first: Status, now: u64| {
-        let offers = [
-            Offer {
-                id: id("0"),
-                status: first,
-            },
-            Offer {
-                id: id("1"),
-                status: moved(now - 1, now),
-            },
-        ];
+        let offers =
+            [Offer { id: id("0"), status: first }, Offer { id: id("1"), status: moved(now - 1, now) }];
         let booked = slot.tick(&offers, Some(&model()), at(now));
-        booked
-            .into_iter()
-            .map(|b| (b.meter.unwrap().device.to_string(), b.energy.get()))
-            .collect::<Vec<_>>()
+        booked.into_iter().map(|b| (b.meter.unwrap().device.to_string(), b.energy.get())).collect::<Vec<_>>()
     };
     assert_eq!(tick(moved(0, 1), 1), [("0".to_owned(), 1)]);
     for now in 2..=6 {
@@ -160,10 +112,7 @@ fn without_a_model_nothing_is_booked_and_the_meter_catches_up() {
     let mut slot = Slot::new(at(0));
     let mut tick = |status, now| {
         let booked = slot.tick(&[Offer { id: id("0"), status }], None, at(now));
-        booked
-            .into_iter()
-            .map(|booking| booking.energy.get())
-            .sum::<u64>()
+        booked.into_iter().map(|booking| booking.energy.get()).sum::<u64>()
     };
     assert_eq!(tick(moved(0, 1), 1), 1);
     for now in 2..=20 {

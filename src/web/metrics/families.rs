@@ -44,13 +44,7 @@ const fn counter(
     help: &'static str,
     samples: fn(Source<'_>, &mut Samples),
 ) -> Family {
-    Family {
-        name,
-        help,
-        kind: Kind::Counter,
-        labels,
-        samples,
-    }
+    Family { name, help, kind: Kind::Counter, labels, samples }
 }
 
 const fn gauge(
@@ -59,13 +53,7 @@ const fn gauge(
     help: &'static str,
     samples: fn(Source<'_>, &mut Samples),
 ) -> Family {
-    Family {
-        name,
-        help,
-        kind: Kind::Gauge,
-        labels,
-        samples,
-    }
+    Family { name, help, kind: Kind::Gauge, labels, samples }
 }
 
 /// All families, in the order of the text.
@@ -101,11 +89,7 @@ pub const FAMILIES: &[Family] = &[
         |source, out| {
             for totals in &source.snapshot.components {
                 for (kind, energy) in Beneficiary::ALL.iter().zip(totals.by_beneficiary) {
-                    out.push(
-                        &[totals.component.as_str(), kind.as_str()],
-                        &[],
-                        energy.as_joules(),
-                    );
+                    out.push(&[totals.component.as_str(), kind.as_str()], &[], energy.as_joules());
                 }
             }
         },
@@ -227,9 +211,7 @@ pub const FAMILIES: &[Family] = &[
         METER,
         "Energy that a meter counted since the daemon started, unwrapped. Meters overlap: don't add them up.",
         |source, out| {
-            meters(source, out, |meter| {
-                meter.energy.map(crate::units::Microjoules::as_joules)
-            });
+            meters(source, out, |meter| meter.energy.map(crate::units::Microjoules::as_joules));
         },
     ),
     gauge(
@@ -357,11 +339,7 @@ pub const FAMILIES: &[Family] = &[
         &["version", "arch", "os"],
         "Version of wattprint and what it was built for; always 1.",
         |_, out| {
-            let labels = [
-                super::super::VERSION,
-                std::env::consts::ARCH,
-                std::env::consts::OS,
-            ];
+            let labels = [super::super::VERSION, std::env::consts::ARCH, std::env::consts::OS];
             out.push(&labels, &[], 1.0);
         },
     ),
@@ -371,42 +349,27 @@ pub const FAMILIES: &[Family] = &[
         "User and system CPU time of the daemon itself.",
         |source, out| own(source, out, |own| Some(own.cpu_seconds)),
     ),
-    gauge(
-        "process_resident_memory_bytes",
-        &[],
-        "Resident memory of the daemon itself.",
-        |source, out| own(source, out, |own| Some(count(own.resident_bytes))),
-    ),
-    gauge(
-        "process_virtual_memory_bytes",
-        &[],
-        "Virtual memory of the daemon itself.",
-        |source, out| own(source, out, |own| Some(count(own.virtual_bytes))),
-    ),
+    gauge("process_resident_memory_bytes", &[], "Resident memory of the daemon itself.", |source, out| {
+        own(source, out, |own| Some(count(own.resident_bytes)))
+    }),
+    gauge("process_virtual_memory_bytes", &[], "Virtual memory of the daemon itself.", |source, out| {
+        own(source, out, |own| Some(count(own.virtual_bytes)))
+    }),
     gauge(
         "process_start_time_seconds",
         &[],
         "Start of the daemon itself, in seconds since the Unix epoch.",
         |source, out| own(source, out, |own| Some(own.start_time_seconds)),
     ),
-    gauge(
-        "process_threads",
-        &[],
-        "Threads of the daemon itself.",
-        |source, out| own(source, out, |own| u64::try_from(own.threads).ok().map(count)),
-    ),
-    gauge(
-        "process_open_fds",
-        &[],
-        "Open file descriptors of the daemon itself.",
-        |source, out| own(source, out, |own| u64::try_from(own.open_fds).ok().map(count)),
-    ),
-    gauge(
-        "process_max_fds",
-        &[],
-        "Limit of open file descriptors of the daemon itself.",
-        |source, out| own(source, out, |own| own.max_fds.map(count)),
-    ),
+    gauge("process_threads", &[], "Threads of the daemon itself.", |source, out| {
+        own(source, out, |own| u64::try_from(own.threads).ok().map(count))
+    }),
+    gauge("process_open_fds", &[], "Open file descriptors of the daemon itself.", |source, out| {
+        own(source, out, |own| u64::try_from(own.open_fds).ok().map(count))
+    }),
+    gauge("process_max_fds", &[], "Limit of open file descriptors of the daemon itself.", |source, out| {
+        own(source, out, |own| own.max_fds.map(count))
+    }),
 ];
 
 fn meter_labels(meter: &MeterStatus) -> [&str; 3] {

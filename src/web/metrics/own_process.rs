@@ -55,10 +55,7 @@ mod tests {
     #[test]
     fn tells_of_this_process() {
         let own = OwnProcess::read().unwrap();
-        assert!(
-            own.resident_bytes > 100_000 && own.virtual_bytes >= own.resident_bytes,
-            "{own:?}"
-        );
+        assert!(own.resident_bytes > 100_000 && own.virtual_bytes >= own.resident_bytes, "{own:?}");
         assert!(own.threads >= 1 && own.open_fds >= 3, "{own:?}");
         // 2020-01-01, well after the epoch and before now.
         assert!(own.start_time_seconds > 1_577_836_800.0, "{own:?}");

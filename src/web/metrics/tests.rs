@@ -61,20 +61,12 @@ fn parse_sample(line: &str) -> Sample {
             }
         }
     }
-    Sample {
-        name: line[..end].to_owned(),
-        labels,
-        value: rest.trim().parse().unwrap(),
-    }
+    Sample { name: line[..end].to_owned(), labels, value: rest.trim().parse().unwrap() }
 }
 
 fn text(snapshot: &Snapshot) -> String {
     let own = super::OwnProcess::read().unwrap();
-    encode(Source {
-        snapshot,
-        own: Some(&own),
-    })
-    .unwrap()
+    encode(Source { snapshot, own: Some(&own) }).unwrap()
 }
 
 /// The values of one family, by the label values joined with `/`, empty ones left out.
@@ -94,10 +86,8 @@ fn values(snapshot: &Snapshot, family: &str) -> Vec<(String, f64)> {
 #[test]
 fn every_family_is_there_once_with_its_own_labels() {
     let (types, samples) = parse(&text(&fixture::snapshot()));
-    let declared: Vec<_> = FAMILIES
-        .iter()
-        .map(|family| (family.name.to_owned(), family.kind.as_str().to_owned()))
-        .collect();
+    let declared: Vec<_> =
+        FAMILIES.iter().map(|family| (family.name.to_owned(), family.kind.as_str().to_owned())).collect();
     assert_eq!(types, declared, "all families, in order, each once");
 
     let mut series = HashSet::new();
@@ -106,10 +96,7 @@ fn every_family_is_there_once_with_its_own_labels() {
         let mut labels = family.labels.to_vec();
         labels.sort_unstable();
         assert!(sample.labels.keys().eq(labels), "{sample:?}");
-        assert!(
-            series.insert(format!("{}{:?}", sample.name, sample.labels)),
-            "twice: {sample:?}"
-        );
+        assert!(series.insert(format!("{}{:?}", sample.name, sample.labels)), "twice: {sample:?}");
     }
 
     // All lines of a family stand together.
@@ -123,11 +110,7 @@ fn names_follow_the_conventions() {
     for family in FAMILIES {
         let total = family.name.ends_with("_total");
         assert_eq!(family.kind == Kind::Counter, total, "{}", family.name);
-        assert!(
-            family.help.ends_with('.') && !family.help.contains("  "),
-            "{}",
-            family.name
-        );
+        assert!(family.help.ends_with('.') && !family.help.contains("  "), "{}", family.name);
         let prefixed = family.name.starts_with("wattprint_") || family.name.starts_with("process_");
         assert!(prefixed, "{}", family.name);
     }
@@ -144,10 +127,7 @@ fn owners_add_up_to_the_node() {
             .map(|(_, joules)| (joules * 1e6).round())
             .sum();
         let node = values(&snapshot, "wattprint_node_energy_joules_total");
-        let (_, node) = node
-            .iter()
-            .find(|(labels, _)| *labels == totals.component.as_str())
-            .unwrap();
+        let (_, node) = node.iter().find(|(labels, _)| *labels == totals.component.as_str()).unwrap();
         assert_eq!(by_kind, (node * 1e6).round());
     }
     let containers: f64 = values(&snapshot, "wattprint_container_energy_joules_total")
@@ -163,29 +143,15 @@ fn owners_add_up_to_the_node() {
 #[test]
 fn owners_have_the_labels_of_their_family() {
     let snapshot = fixture::snapshot();
-    let labels = |family| {
-        values(&snapshot, family)
-            .into_iter()
-            .map(|(labels, _)| labels)
-            .collect::<Vec<_>>()
-    };
+    let labels = |family| values(&snapshot, family).into_iter().map(|(labels, _)| labels).collect::<Vec<_>>();
     let pod = "6f1d2c3b-0000-4000-8000-00000000beef";
     assert_eq!(
         labels("wattprint_container_cpu_seconds_total"),
-        [
-            format!("{pod}/0123456789ab/containerd"),
-            pod.to_owned(),
-            "web/lxc".to_owned()
-        ]
+        [format!("{pod}/0123456789ab/containerd"), pod.to_owned(), "web/lxc".to_owned()]
     );
     assert_eq!(
         labels("wattprint_unit_power_watts"),
-        [
-            "ssh.service/cpu",
-            "ssh.service/dram",
-            "gone.service/cpu",
-            "gone.service/dram"
-        ]
+        ["ssh.service/cpu", "ssh.service/dram", "gone.service/cpu", "gone.service/dram"]
     );
     assert_eq!(
         labels("wattprint_job_emissions_grams_total"),
@@ -205,32 +171,16 @@ fn owners_have_the_labels_of_their_family() {
 #[test]
 fn unknown_is_absent() {
     let mut snapshot = fixture::snapshot();
-    assert_eq!(
-        values(&snapshot, "wattprint_node_power_watts"),
-        [("cpu".to_owned(), 42.0)]
-    );
+    assert_eq!(values(&snapshot, "wattprint_node_power_watts"), [("cpu".to_owned(), 42.0)]);
     let package = "rapl/package/intel-rapl:0".to_owned();
-    assert_eq!(
-        values(&snapshot, "wattprint_meter_energy_joules_total"),
-        [(package.clone(), 123.456_789)]
-    );
-    assert_eq!(
-        values(&snapshot, "wattprint_meter_baseline_watts"),
-        [(package, 11.5)]
-    );
+    assert_eq!(values(&snapshot, "wattprint_meter_energy_joules_total"), [(package.clone(), 123.456_789)]);
+    assert_eq!(values(&snapshot, "wattprint_meter_baseline_watts"), [(package, 11.5)]);
 
     snapshot.pue.0 = f64::NAN;
     snapshot.workloads.clear();
-    let text = encode(Source {
-        snapshot: &snapshot,
-        own: None,
-    })
-    .unwrap();
+    let text = encode(Source { snapshot: &snapshot, own: None }).unwrap();
     for absent in ["wattprint_pue_ratio", "wattprint_job_", "process_threads"] {
-        assert!(
-            !text.contains(&format!("# TYPE {absent}")),
-            "{absent} is there without samples"
-        );
+        assert!(!text.contains(&format!("# TYPE {absent}")), "{absent} is there without samples");
     }
 }
 
@@ -267,8 +217,5 @@ fn the_reference_page_is_current() {
         std::fs::write(path, &page).unwrap();
     }
     let stored = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        stored == page,
-        "docs/metrics.md is stale; rewrite it with WATTPRINT_BLESS=1 cargo test"
-    );
+    assert!(stored == page, "docs/metrics.md is stale; rewrite it with WATTPRINT_BLESS=1 cargo test");
 }

@@ -13,17 +13,13 @@ const SHORT_ID: usize = 12;
 fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
     let of_kind = move |totals: &&WorkloadTotals| totals.owner.kind() == kind;
     let all = source.snapshot.workloads.iter().filter(of_kind);
-    all.clone()
-        .filter(|totals| !totals.ended)
-        .chain(all.filter(|totals| totals.ended))
+    all.clone().filter(|totals| !totals.ended).chain(all.filter(|totals| totals.ended))
 }
 
 /// Processes, live ones first: a live process wins over an ended one whose pid and name it inherited.
 fn processes(source: Source<'_>) -> impl Iterator<Item = &ProcessTotals> {
     let all = source.snapshot.processes.iter();
-    all.clone()
-        .filter(|totals| !totals.ended)
-        .chain(all.filter(|totals| totals.ended))
+    all.clone().filter(|totals| !totals.ended).chain(all.filter(|totals| totals.ended))
 }
 
 fn process_labels<'a>(pid: &'a str, totals: &'a ProcessTotals) -> [&'a str; 4] {
@@ -41,11 +37,7 @@ fn push_energy(labels: &[&str], energy: &[EnergyCell], out: &mut Samples) {
 pub(super) fn workload_energy(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
-        push_energy(
-            OwnerLabels::new(&totals.owner, &user).as_slice(),
-            &totals.energy,
-            out,
-        );
+        push_energy(OwnerLabels::new(&totals.owner, &user).as_slice(), &totals.energy, out);
     }
 }
 
@@ -104,12 +96,9 @@ impl<'a> OwnerLabels<'a> {
     /// The labels of `owner`; `user` is its uid in digits, for jobs.
     fn new(owner: &'a Owner, user: &'a str) -> Self {
         let (values, len) = match owner {
-            Owner::Container {
-                runtime,
-                id,
-                name,
-                pod_uid,
-            } => (["", pod_uid, name, short_id(id), runtime.as_str()], 5),
+            Owner::Container { runtime, id, name, pod_uid } => {
+                (["", pod_uid, name, short_id(id), runtime.as_str()], 5)
+            }
             Owner::Pod { pod_uid } => (["", pod_uid, "", "", ""], 5),
             Owner::Unit { unit } => ([unit, "", "", "", ""], 1),
             Owner::Job { manager, id, .. } => ([manager.as_str(), id, "", user, ""], 4),

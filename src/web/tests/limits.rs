@@ -46,10 +46,7 @@ async fn forty_requests_at_once_are_served() {
 
 #[tokio::test]
 async fn half_a_header_is_cut_and_an_idle_connection_is_not() {
-    let limits = Limits {
-        read_timeout: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { read_timeout: Duration::from_millis(200), ..Limits::default() };
     let node = Node::start(Some(fixture::snapshot()), limits);
     let mut idle = node.send("GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n").await;
     let mut buffer = [0; 4096];
@@ -60,9 +57,7 @@ async fn half_a_header_is_cut_and_an_idle_connection_is_not() {
     }
 
     // By now the idle one has been idle for longer than a header may take.
-    idle.write_all(b"GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n").await.unwrap();
     assert!(in_time(idle.read(&mut buffer)).await.unwrap() > 0);
     // Half a header on it is cut too.
     idle.write_all(b"GET /-/re").await.unwrap();
@@ -71,10 +66,7 @@ async fn half_a_header_is_cut_and_an_idle_connection_is_not() {
 
 #[tokio::test]
 async fn an_idle_connection_ends_at_last() {
-    let limits = Limits {
-        idle_timeout: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { idle_timeout: Duration::from_millis(100), ..Limits::default() };
     let node = Node::start(Some(fixture::snapshot()), limits);
     let stream = node.send("GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n").await;
     assert_eq!(Answer::parse(&to_end(stream).await).status, 200);
@@ -82,10 +74,7 @@ async fn an_idle_connection_ends_at_last() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_gets_408() {
-    let limits = Limits {
-        read_timeout: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { read_timeout: Duration::from_millis(100), ..Limits::default() };
     let node = Node::start(Some(fixture::snapshot()), limits);
     assert_eq!(Answer::parse(&to_end(node.send(SLOW).await).await).status, 408);
 }
@@ -94,10 +83,7 @@ async fn a_body_that_does_not_come_gets_408() {
 async fn a_body_beyond_the_limit_gets_413() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
     let promised = node.ask("POST", "/metrics", "Content-Length: 65537\r\n").await;
-    assert_eq!(
-        (promised.status, promised.header("connection")),
-        (413, Some("close"))
-    );
+    assert_eq!((promised.status, promised.header("connection")), (413, Some("close")));
     let chunked = "POST /metrics HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n";
     let stream = node.send(&format!("{chunked}{}", "x".repeat(0x10001))).await;
     assert_eq!(Answer::parse(&to_end(stream).await).status, 413);
@@ -110,37 +96,22 @@ async fn a_small_body_is_read_over() {
     let last = "GET /nowhere HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
     let answers = to_end(node.send(&format!("{posted}{last}")).await).await;
     let answers = String::from_utf8(answers).unwrap();
-    assert!(
-        answers.starts_with("HTTP/1.1 200") && answers.contains("HTTP/1.1 404"),
-        "{answers}"
-    );
+    assert!(answers.starts_with("HTTP/1.1 200") && answers.contains("HTTP/1.1 404"), "{answers}");
 }
 
 #[tokio::test]
 async fn a_header_beyond_the_limit_gets_431() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
-    let answer = node
-        .ask(
-            "GET",
-            "/metrics",
-            &format!("X-Long: {}\r\n", "x".repeat(16 * 1024)),
-        )
-        .await;
+    let answer = node.ask("GET", "/metrics", &format!("X-Long: {}\r\n", "x".repeat(16 * 1024))).await;
     assert_eq!(answer.status, 431);
 }
 
 #[tokio::test]
 async fn a_client_that_never_reads_holds_up_nobody_and_is_cut() {
-    let limits = Limits {
-        max_requests: 2,
-        write_timeout: Duration::from_millis(500),
-        ..Limits::default()
-    };
+    let limits = Limits { max_requests: 2, write_timeout: Duration::from_millis(500), ..Limits::default() };
     // More than the buffers of both sockets take.
     let node = Node::start(Some(fixture::large(80_000)), limits);
-    let deaf = node
-        .send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-        .await;
+    let deaf = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await;
     assert_eq!(node.get("/metrics").await.status, 200);
     // With a slow one beside it there is no place left, until the deaf one has lost its own.
     let _slow = node.send(SLOW).await;
@@ -148,22 +119,14 @@ async fn a_client_that_never_reads_holds_up_nobody_and_is_cut() {
     node.until("/", 200).await;
     let cut = Answer::parse(&to_end(deaf).await);
     let promised: usize = cut.header("content-length").unwrap().parse().unwrap();
-    assert!(
-        cut.status == 200 && cut.body.len() < promised,
-        "{promised} bytes fit into the buffers"
-    );
+    assert!(cut.status == 200 && cut.body.len() < promised, "{promised} bytes fit into the buffers");
 }
 
 #[tokio::test]
 async fn a_client_that_trickles_is_cut() {
-    let limits = Limits {
-        answer_timeout: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { answer_timeout: Duration::from_millis(200), ..Limits::default() };
     let node = Node::start(Some(fixture::large(80_000)), limits);
-    let mut stream = node
-        .send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
-        .await;
+    let mut stream = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await;
     let mut bytes = Vec::new();
     let trickle = async {
         let mut buffer = [0; 16 * 1024];
@@ -175,25 +138,16 @@ async fn a_client_that_trickles_is_cut() {
     in_time(trickle).await;
     let cut = Answer::parse(&bytes);
     let promised: usize = cut.header("content-length").unwrap().parse().unwrap();
-    assert!(
-        cut.status == 200 && cut.body.len() < promised,
-        "all {promised} bytes came"
-    );
+    assert!(cut.status == 200 && cut.body.len() < promised, "all {promised} bytes came");
 }
 
 #[tokio::test]
 async fn connections_beyond_the_cap_are_turned_away() {
-    let limits = Limits {
-        max_connections: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_connections: 2, ..Limits::default() };
     let node = Node::start(Some(fixture::snapshot()), limits);
     let held = [node.connect().await, node.connect().await];
     let refused = Answer::parse(&to_end(node.connect().await).await);
-    assert_eq!(
-        (refused.status, refused.header("connection")),
-        (503, Some("close"))
-    );
+    assert_eq!((refused.status, refused.header("connection")), (503, Some("close")));
     drop(held);
     let again = async {
         loop {
@@ -259,20 +213,14 @@ async fn shutdown_ends_idle_busy_and_half_open_connections() {
     in_time(idle.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.is_empty());
     in_time(node.served).await.unwrap().unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert!(TcpStream::connect(node.address).await.is_err(), "still listening");
 }
 
 #[tokio::test]
 async fn shutdown_lets_an_open_request_finish() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
-    let mut slow = node
-        .send("GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 1\r\n\r\n")
-        .await;
+    let mut slow = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 1\r\n\r\n").await;
     assert_eq!(node.get("/-/ready").await.status, 200);
     node.stop.send(true).unwrap();
     slow.write_all(b"x").await.unwrap();

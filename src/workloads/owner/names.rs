@@ -6,10 +6,8 @@ const MAX_LABEL_BYTES: usize = 253;
 /// A pod's UID with dashes: a UUID, or for static pods a hash of 32 hexadecimal digits.
 pub(super) fn pod_uid(text: &str) -> Option<String> {
     let uid = text.replace('_', "-");
-    let groups: Vec<usize> = uid
-        .split('-')
-        .map(|group| if is_lower_hex(group) { group.len() } else { 0 })
-        .collect();
+    let groups: Vec<usize> =
+        uid.split('-').map(|group| if is_lower_hex(group) { group.len() } else { 0 }).collect();
     matches!(groups.as_slice(), [32] | [8, 4, 4, 4, 12]).then_some(uid)
 }
 
@@ -44,9 +42,7 @@ pub(super) fn is_pbs_job_id(text: &str) -> bool {
 
 /// What follows `<number>-`.
 pub(super) fn after_number(text: &str) -> Option<&str> {
-    text.split_once('-')
-        .filter(|(number, _)| is_number(number))
-        .map(|(_, rest)| rest)
+    text.split_once('-').filter(|(number, _)| is_number(number)).map(|(_, rest)| rest)
 }
 
 /// Undoes systemd's `\xNN` escapes of single bytes. A name that isn't fit for printing when decoded (not
@@ -77,9 +73,6 @@ fn nibble(digit: u8) -> Option<u8> {
 
 /// At most [`MAX_LABEL_BYTES`] of a text, ending between two characters.
 pub(super) fn clip(text: &str) -> Box<str> {
-    let end = (0..=MAX_LABEL_BYTES)
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or_default();
+    let end = (0..=MAX_LABEL_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
     text.get(..end).unwrap_or(text).into()
 }

@@ -34,12 +34,7 @@ impl<'a> Place<'a> {
 
     /// A container that is known by its id.
     fn container(&self, runtime: Runtime, id: &str) -> Owner {
-        Owner::Container {
-            runtime,
-            id: clip(id),
-            name: "".into(),
-            pod_uid: self.pod_uid.into(),
-        }
+        Owner::Container { runtime, id: clip(id), name: "".into(), pod_uid: self.pod_uid.into() }
     }
 }
 
@@ -141,10 +136,7 @@ fn prefixed_container(place: &Place<'_>) -> Option<Found> {
         return Some(Found::Owner(place.container(Runtime::Unknown, id)));
     }
     let stem = place.name.strip_suffix(".scope");
-    let (prefix, id) = stem
-        .unwrap_or(place.name)
-        .rsplit_once('-')
-        .filter(|(_, id)| is_container_id(id))?;
+    let (prefix, id) = stem.unwrap_or(place.name).rsplit_once('-').filter(|(_, id)| is_container_id(id))?;
     let runtime = runtime_of(prefix).or(stem.map(|_| Runtime::Unknown))?;
     Some(Found::Owner(place.container(runtime, id)))
 }
@@ -152,10 +144,7 @@ fn prefixed_container(place: &Place<'_>) -> Option<Found> {
 /// `<slice>:<prefix>:<id>`, the systemd driver's notation, taken for a directory name by a runtime that is set
 /// to the cgroupfs driver.
 fn slice_prefix_id(place: &Place<'_>) -> Option<Found> {
-    let (rest, id) = place
-        .name
-        .rsplit_once(':')
-        .filter(|(_, id)| is_container_id(id))?;
+    let (rest, id) = place.name.rsplit_once(':').filter(|(_, id)| is_container_id(id))?;
     let (slice, prefix) = rest.split_once(':')?;
     let uid = pod_uid_of_slice(slice);
     let pod_uid = uid.as_deref().unwrap_or(place.pod_uid);
@@ -178,11 +167,7 @@ fn slurm_job(place: &Place<'_>) -> Option<Found> {
     } else {
         return None;
     };
-    Some(Found::Owner(Owner::Job {
-        manager: JobManager::Slurm,
-        id: clip(id),
-        uid,
-    }))
+    Some(Found::Owner(Owner::Job { manager: JobManager::Slurm, id: clip(id), uid }))
 }
 
 /// `pbs_jobs.service/jobid/<job>` (OpenPBS on cgroup v1), `pbs_jobs.service/jobs/<job>` (v2),
@@ -197,21 +182,14 @@ fn pbs_job(place: &Place<'_>) -> Option<Found> {
 
 /// `pbspro.slice/pbspro-<escaped job>.slice` (PBS Pro 18 and 19).
 fn pbs_slice(place: &Place<'_>) -> Option<Found> {
-    let parent = place
-        .parent()
-        .strip_suffix(".slice")
-        .filter(|parent| parent.starts_with("pbs"))?;
+    let parent = place.parent().strip_suffix(".slice").filter(|parent| parent.starts_with("pbs"))?;
     let stem = place.name.strip_suffix(".slice")?;
     let id = unescape(stem.strip_prefix(parent)?.strip_prefix('-')?);
     is_pbs_job_id(&id).then(|| pbs(&id))
 }
 
 fn pbs(id: &str) -> Found {
-    Found::Owner(Owner::Job {
-        manager: JobManager::Pbs,
-        id: clip(id),
-        uid: None,
-    })
+    Found::Owner(Owner::Job { manager: JobManager::Pbs, id: clip(id), uid: None })
 }
 
 /// `lsf/<cluster>/job.<job>.<pid>.<start time>`; the job holds its array index, as in `42[7]`.
@@ -222,13 +200,7 @@ fn lsf_job(place: &Place<'_>) -> Option<Found> {
     let mut fields = place.name.strip_prefix("job.")?.split('.');
     let id = fields.next().filter(|id| is_indexed_number(id))?;
     let manager = JobManager::Lsf;
-    fields.all(is_number).then(|| {
-        Found::Owner(Owner::Job {
-            manager,
-            id: clip(id),
-            uid: None,
-        })
-    })
+    fields.all(is_number).then(|| Found::Owner(Owner::Job { manager, id: clip(id), uid: None }))
 }
 
 /// `machine-<escaped name>.scope`, made by systemd-machined: for a guest of libvirt the name starts with the
@@ -261,10 +233,7 @@ fn machine_service(place: &Place<'_>) -> Option<Found> {
 /// `<name>.libvirt-qemu` and `qemu-<number>-<name>.libvirt-qemu` (libvirt without systemd), the same for LXC.
 fn libvirt_directory(place: &Place<'_>) -> Option<Found> {
     let (guest, driver) = place.name.rsplit_once(".libvirt-")?;
-    let numbered = guest
-        .strip_prefix(driver)
-        .and_then(|rest| rest.strip_prefix('-'))
-        .and_then(after_number);
+    let numbered = guest.strip_prefix(driver).and_then(|rest| rest.strip_prefix('-')).and_then(after_number);
     let guest = numbered.unwrap_or(guest);
     match driver {
         "qemu" => vm(guest),
@@ -284,24 +253,14 @@ fn libvirt_legacy(place: &Place<'_>) -> Option<Found> {
 
 /// `qemu.slice/<number>.scope` of Proxmox VE, which knows its VMs by number.
 fn proxmox_vm(place: &Place<'_>) -> Option<Found> {
-    let number = place
-        .name
-        .strip_suffix(".scope")
-        .filter(|number| is_number(number))?;
-    if place.parent() == "qemu.slice" {
-        vm(number)
-    } else {
-        None
-    }
+    let number = place.name.strip_suffix(".scope").filter(|number| is_number(number))?;
+    if place.parent() == "qemu.slice" { vm(number) } else { None }
 }
 
 /// `lxc.payload.<name>`, and `lxc.monitor.<name>` for the process that watches over it (LXC 4, Incus, LXD).
 fn lxc_joined(place: &Place<'_>) -> Option<Found> {
     let payload = place.name.strip_prefix("lxc.payload.");
-    named(
-        Runtime::Lxc,
-        payload.or_else(|| place.name.strip_prefix("lxc.monitor."))?,
-    )
+    named(Runtime::Lxc, payload.or_else(|| place.name.strip_prefix("lxc.monitor."))?)
 }
 
 /// `lxc/<name>` (LXC up to 3.0, Proxmox VE), `lxc.payload/<name>` and `lxc.monitor/<name>` (LXC 3.1).
@@ -332,9 +291,7 @@ fn bare_container_id(place: &Place<'_>) -> Option<Found> {
 fn systemd_unit(place: &Place<'_>) -> Option<Found> {
     // systemd puts a `_` before names that would clash with files of the cgroup file system.
     let unit = place.name.strip_prefix('_').unwrap_or(place.name);
-    let is_unit = UNIT_SUFFIXES
-        .iter()
-        .any(|suffix| unit.strip_suffix(suffix).is_some_and(|s| !s.is_empty()));
+    let is_unit = UNIT_SUFFIXES.iter().any(|suffix| unit.strip_suffix(suffix).is_some_and(|s| !s.is_empty()));
     is_unit.then(|| Found::Unit(clip(unit)))
 }
 
@@ -343,28 +300,16 @@ fn vm(name: &str) -> Option<Found> {
 }
 
 fn named(runtime: Runtime, name: &str) -> Option<Found> {
-    let owner = || Owner::Container {
-        runtime,
-        id: "".into(),
-        name: clip(name),
-        pod_uid: "".into(),
-    };
+    let owner = || Owner::Container { runtime, id: "".into(), name: clip(name), pod_uid: "".into() };
     (!name.is_empty()).then(|| Found::Owner(owner()))
 }
 
 fn runtime_of(prefix: &str) -> Option<Runtime> {
-    CONTAINER_PREFIXES
-        .iter()
-        .find(|(known, _)| *known == prefix)
-        .map(|(_, runtime)| *runtime)
+    CONTAINER_PREFIXES.iter().find(|(known, _)| *known == prefix).map(|(_, runtime)| *runtime)
 }
 
 /// The UID in the name of a pod's slice, with dashes.
 fn pod_uid_of_slice(name: &str) -> Option<String> {
     let (parents, uid) = name.strip_suffix(".slice")?.rsplit_once("-pod")?;
-    if parents.split('-').any(|parent| parent == "kubepods") {
-        pod_uid(uid)
-    } else {
-        None
-    }
+    if parents.split('-').any(|parent| parent == "kubepods") { pod_uid(uid) } else { None }
 }

@@ -12,17 +12,8 @@ const REAL_PATHS: &str = include_str!("paths.txt");
 /// An owner on one line.
 fn render(owner: &Owner) -> String {
     match owner {
-        Owner::Container {
-            runtime,
-            id,
-            name,
-            pod_uid,
-        } => {
-            let runtime = if *runtime == Runtime::Unknown {
-                "-"
-            } else {
-                runtime.as_str()
-            };
+        Owner::Container { runtime, id, name, pod_uid } => {
+            let runtime = if *runtime == Runtime::Unknown { "-" } else { runtime.as_str() };
             let mut line = format!("container {runtime}");
             for (key, value) in [(" ", id), (" name=", name), (" pod=", pod_uid)] {
                 if !value.is_empty() {
@@ -45,15 +36,10 @@ fn render(owner: &Owner) -> String {
 #[test]
 fn real_paths_have_the_owner_on_record() {
     let lines: Vec<&str> = REAL_PATHS.lines().filter(|line| !line.starts_with('#')).collect();
-    let rows: Vec<&[&str]> = lines
-        .split(|line| line.is_empty())
-        .filter(|row| !row.is_empty())
-        .collect();
+    let rows: Vec<&[&str]> = lines.split(|line| line.is_empty()).filter(|row| !row.is_empty()).collect();
     let mut wrong = String::new();
     for row in &rows {
-        let [path, owner, origin] = row else {
-            panic!("not path, owner, origin: {row:?}")
-        };
+        let [path, owner, origin] = row else { panic!("not path, owner, origin: {row:?}") };
         let found = render(&classify(path));
         if found != *owner {
             writeln!(wrong, "{path}\n  is {found}\n  not {owner} ({origin})").unwrap();
@@ -75,58 +61,28 @@ fn what_only_looks_alike_is_left_alone() {
         (format!("/docker/{}g", &id[1..]), "system".into()),
         (format!("/docker/ {id}"), "system".into()),
         (format!("/docker/{id}.mount"), format!("unit {id}.mount")),
-        (
-            format!("/system.slice/docker-{short}.scope"),
-            format!("unit docker-{short}.scope"),
-        ),
-        (
-            format!("/system.slice/docker-{upper}.scope"),
-            format!("unit docker-{upper}.scope"),
-        ),
-        (
-            format!("/system.slice/docker{id}.scope"),
-            format!("unit docker{id}.scope"),
-        ),
+        (format!("/system.slice/docker-{short}.scope"), format!("unit docker-{short}.scope")),
+        (format!("/system.slice/docker-{upper}.scope"), format!("unit docker-{upper}.scope")),
+        (format!("/system.slice/docker{id}.scope"), format!("unit docker{id}.scope")),
         (format!("/system.slice/foo-{id}"), "system".into()),
-        (
-            format!("/system.slice/{id}.service"),
-            format!("unit {id}.service"),
-        ),
+        (format!("/system.slice/{id}.service"), format!("unit {id}.service")),
         (format!("/foo:{id}"), "system".into()),
         ("/docker".into(), "system".into()),
         ("/dockershim/web".into(), "system".into()),
-        (
-            "/docker/buildkit/qjr9v0bzxhvn1w1m0zyqhujkb".into(),
-            "system".into(),
-        ),
+        ("/docker/buildkit/qjr9v0bzxhvn1w1m0zyqhujkb".into(), "system".into()),
         ("/kubepods/burstable/podruntime".into(), "system".into()),
         (format!("/pods/pod{uid}"), "system".into()),
         (format!("/kubepods/burstable/pod{uid}0"), "system".into()),
-        (
-            format!("/kubepods/burstable/pod{}", uid.to_uppercase()),
-            "system".into(),
-        ),
+        (format!("/kubepods/burstable/pod{}", uid.to_uppercase()), "system".into()),
         ("/kubepods/burstable/pod".into(), "system".into()),
         ("/kubepods/burstable/pod--------".into(), "system".into()),
         (format!("/foo.slice/foo-pod{uid}.slice"), "system".into()),
         (format!("/kubepods.slice/kubepods-pod{uid}"), "system".into()),
         ("/user.slice/user-1000.slice".into(), "system".into()),
-        (
-            "/machine.slice/machine-libpod_pod_1234.slice".into(),
-            "system".into(),
-        ),
-        (
-            "/machine.slice/machine-.scope".into(),
-            "unit machine-.scope".into(),
-        ),
-        (
-            r"/machine.slice/machine-qemu\x2d1\x2d.scope".into(),
-            r"unit machine-qemu\x2d1\x2d.scope".into(),
-        ),
-        (
-            "/machine.slice/systemd-nspawn@.service".into(),
-            "unit systemd-nspawn@.service".into(),
-        ),
+        ("/machine.slice/machine-libpod_pod_1234.slice".into(), "system".into()),
+        ("/machine.slice/machine-.scope".into(), "unit machine-.scope".into()),
+        (r"/machine.slice/machine-qemu\x2d1\x2d.scope".into(), r"unit machine-qemu\x2d1\x2d.scope".into()),
+        ("/machine.slice/systemd-nspawn@.service".into(), "unit systemd-nspawn@.service".into()),
         ("/system.slice/100.scope".into(), "unit 100.scope".into()),
         ("/qemu.slice/vm.scope".into(), "unit vm.scope".into()),
         ("/.libvirt-qemu".into(), "system".into()),
@@ -139,23 +95,11 @@ fn what_only_looks_alike_is_left_alone() {
         ("/slurm/uid_1000/job_4x2".into(), "system".into()),
         ("/galaxy/job_42".into(), "system".into()),
         ("/uid_1000/job_42".into(), "system".into()),
-        (
-            "/system.slice/slurmstepd.scope/job_x".into(),
-            "unit slurmstepd.scope".into(),
-        ),
+        ("/system.slice/slurmstepd.scope/job_x".into(), "unit slurmstepd.scope".into()),
         ("/slurm/uid_99999999999/job_42".into(), "job slurm 42".into()),
-        (
-            "/pbs_jobs.service/jobid/notajob".into(),
-            "unit pbs_jobs.service".into(),
-        ),
-        (
-            "/pbs_jobs.service/jobid/12[.pbs".into(),
-            "unit pbs_jobs.service".into(),
-        ),
-        (
-            "/pbs_jobs.service/jobid/12.".into(),
-            "unit pbs_jobs.service".into(),
-        ),
+        ("/pbs_jobs.service/jobid/notajob".into(), "unit pbs_jobs.service".into()),
+        ("/pbs_jobs.service/jobid/12[.pbs".into(), "unit pbs_jobs.service".into()),
+        ("/pbs_jobs.service/jobid/12.".into(), "unit pbs_jobs.service".into()),
         ("/myapp.service/jobid/12.pbs".into(), "unit myapp.service".into()),
         ("/pbspro.slice/pbspro-.slice".into(), "system".into()),
         ("/torque/tasks".into(), "system".into()),
@@ -187,11 +131,7 @@ fn names_that_do_not_decode_stay_escaped() {
         (r"/machine-a\x2D\x2d.scope", "a--"),
     ];
     for (path, name) in rows {
-        assert_eq!(
-            render(&classify(path)),
-            format!("container nspawn name={name}"),
-            "{path}"
-        );
+        assert_eq!(render(&classify(path)), format!("container nspawn name={name}"), "{path}");
     }
 }
 
@@ -203,17 +143,8 @@ fn long_names_end_between_characters() {
     };
     assert_eq!(&*kept, "é".repeat(126));
     let unit = format!("{}.service", "a".repeat(300));
-    assert_eq!(
-        classify(&format!("/{unit}")),
-        Owner::Unit {
-            unit: unit[..253].into()
-        }
-    );
-    let job = Owner::Job {
-        manager: JobManager::Slurm,
-        id: "1".repeat(253).into(),
-        uid: Some(7),
-    };
+    assert_eq!(classify(&format!("/{unit}")), Owner::Unit { unit: unit[..253].into() });
+    let job = Owner::Job { manager: JobManager::Slurm, id: "1".repeat(253).into(), uid: Some(7) };
     assert_eq!(classify(&format!("/slurm/uid_7/job_{}", "1".repeat(4_000))), job);
 }
 
@@ -226,10 +157,7 @@ fn short_ids_are_twelve_characters_of_containers_only() {
         pod_uid: "".into(),
     };
     for (id, short) in [
-        (
-            "3726184226f5d3147c25fdeab5b60097e378e8a720503a5e19ecfdf29f869860",
-            "3726184226f5",
-        ),
+        ("3726184226f5d3147c25fdeab5b60097e378e8a720503a5e19ecfdf29f869860", "3726184226f5"),
         ("3726184226f5", "3726184226f5"),
         ("37", "37"),
         ("", ""),
@@ -237,13 +165,7 @@ fn short_ids_are_twelve_characters_of_containers_only() {
     ] {
         assert_eq!(container(id).container_id_short(), short);
     }
-    assert_eq!(
-        Owner::Vm {
-            name: "3726184226f5".into()
-        }
-        .container_id_short(),
-        ""
-    );
+    assert_eq!(Owner::Vm { name: "3726184226f5".into() }.container_id_short(), "");
     assert_eq!(Owner::System.container_id_short(), "");
 }
 
@@ -302,17 +224,10 @@ fn component() -> impl Strategy<Value = String> {
 }
 
 fn likely_path() -> impl Strategy<Value = String> {
-    let row = prop::sample::select(
-        REAL_PATHS
-            .lines()
-            .filter(|line| line.starts_with('/'))
-            .collect::<Vec<_>>(),
-    );
+    let row =
+        prop::sample::select(REAL_PATHS.lines().filter(|line| line.starts_with('/')).collect::<Vec<_>>());
     let made = prop::collection::vec(component(), 0..7).prop_map(|parts| format!("/{}", parts.join("/")));
-    prop_oneof![
-        made,
-        (row, component()).prop_map(|(row, more)| format!("{row}{more}"))
-    ]
+    prop_oneof![made, (row, component()).prop_map(|(row, more)| format!("{row}{more}"))]
 }
 
 proptest! {

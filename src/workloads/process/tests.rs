@@ -8,9 +8,7 @@ fn table(root: &Path) -> ProcessTable<String> {
 }
 
 fn tick(table: &mut ProcessTable<String>) -> ProcessChanges {
-    table
-        .tick(|_| true, |_| false, |sighting| Some(sighting.cgroups.to_owned()))
-        .unwrap()
+    table.tick(|_| true, |_| false, |sighting| Some(sighting.cgroups.to_owned())).unwrap()
 }
 
 fn write_stat(root: &Path, pid: u32, comm: &str, flags: u64, ticks: u64, start: u64) {
@@ -36,20 +34,13 @@ fn a_fixture_tree_is_read_by_stat() {
     assert_eq!(table.source(), ClockSource::Stat);
     tick(&mut table);
     assert_eq!(table.iter().count(), 1, "kernel threads aren't processes");
-    assert_eq!(
-        find(&table, 10).unwrap().delta,
-        CpuTime::ZERO,
-        "time before the start isn't ours"
-    );
+    assert_eq!(find(&table, 10).unwrap().delta, CpuTime::ZERO, "time before the start isn't ours");
     write_stat(dir.path(), 10, "old", 0, 600, 7);
     write_stat(dir.path(), 11, "new", 0, 50, 9);
     tick(&mut table);
     let hundred_ticks = from_ticks(100, procfs::ticks_per_second());
     assert_eq!(find(&table, 10).unwrap().delta, hundred_ticks);
-    assert_eq!(
-        find(&table, 11).unwrap().delta,
-        from_ticks(50, procfs::ticks_per_second())
-    );
+    assert_eq!(find(&table, 11).unwrap().delta, from_ticks(50, procfs::ticks_per_second()));
     fs::remove_dir_all(dir.path().join("10")).unwrap();
     assert_eq!(tick(&mut table).ended, [(10, 7)]);
 }
@@ -107,10 +98,7 @@ fn checks_get_rarer_with_age() {
         gaps.push(next - tick);
         tick = next;
     }
-    assert_eq!(
-        gaps,
-        [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS, SETTLED_RECHECK_TICKS]
-    );
+    assert_eq!(gaps, [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS, SETTLED_RECHECK_TICKS]);
 }
 
 struct KillOnDrop(Child);
@@ -130,12 +118,7 @@ fn real_processes_are_read_by_their_cpu_clock() {
     tick(&mut table);
     let own = std::process::id();
     assert!(find(&table, own).is_some());
-    let busy = KillOnDrop(
-        Command::new("sh")
-            .args(["-c", "while :; do :; done"])
-            .spawn()
-            .unwrap(),
-    );
+    let busy = KillOnDrop(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap());
     let pid = busy.0.id();
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut used = CpuTime::ZERO;
