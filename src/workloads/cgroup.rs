@@ -28,6 +28,8 @@ struct Evidence {
     /// The delta of the last tick in which the cgroup could be read.
     rate: CpuTime,
     memory: Option<Bytes>,
+    /// Whether memory was looked for; what isn't there is looked for again only when it is due.
+    has_looked: bool,
 }
 
 /// Reads one hierarchy.
@@ -164,7 +166,7 @@ impl CgroupReader {
                 let file = CounterFile::new(node.directory.join(name), key);
                 // A cgroup that is new since the last tick began at zero; one that was there before did not.
                 let last = fresh.then_some(CpuTime::ZERO);
-                *slot = Some(Evidence { id, file, last, delta: None, rate: CpuTime::ZERO, memory: None });
+                *slot = Some(Evidence { id, file, last, delta: None, rate: CpuTime::ZERO, memory: None, has_looked: false });
             }
             let Some(entry) = slot else { continue };
             let was_kept = entry.file.is_kept();
@@ -192,11 +194,12 @@ impl CgroupReader {
             }
             let is_due = (self.tick.wrapping_add(index as u64)).is_multiple_of(MEMORY_TICKS);
             if is_border
-                && (entry.memory.is_none() || is_due)
+                && (!entry.has_looked || is_due)
                 && let Some(memory) = &self.memory
             {
                 let group = memory.mount.join(self.tree.relative_path(node));
                 entry.memory = read_memory(&group, memory.version);
+                entry.has_looked = true;
             }
         }
         gone

@@ -21,7 +21,8 @@ use crate::workloads::procfile::{Stat, from_ticks, parse_resident, parse_stat};
 /// The ticks after which a process's cgroup and name are looked at again, as a process is often seen between
 /// its fork and the moment when it enters its container or calls exec. After the last one: every so many.
 const RECHECK_TICKS: [u64; 5] = [1, 2, 4, 8, 30];
-/// How often a process that has settled is looked at again.
+/// A process that has settled is looked at again after this many ticks and up to as many more, by its pid, so
+/// that those which came together aren't all looked at together.
 const SETTLED_RECHECK_TICKS: u64 = 600;
 
 /// The kernel's limit for a pid on 64-bit machines (`PID_MAX_LIMIT`); larger names aren't processes.
@@ -208,7 +209,7 @@ impl<Place: Clone> ProcessTable<Place> {
             if let Some(place) = self.place(process.pid, resolve) {
                 process.place = Some(place);
             }
-            process.next_check = next_check(process.seen_at, self.tick);
+            process.next_check = next_check(process.pid, process.seen_at, self.tick);
         }
         // One process in 32 a tick: memory moves slowly, and each reading costs a file.
         if process.resident.is_none() || u64::from(process.pid % 32) == self.tick % 32 {
@@ -262,7 +263,8 @@ impl<Place: Clone> ProcessTable<Place> {
             inode,
             total: CpuTime::ZERO,
             seen_at: self.tick,
-            next_check: next_check(self.tick, self.tick),
+            // What ran before the daemon has settled already.
+            next_check: if first { settled_check(pid, self.tick) } else { next_check(pid, self.tick, self.tick) },
         };
         if stat.is_kernel_thread {
             return Some(Ok(process));
@@ -337,10 +339,15 @@ impl<Place: Clone> ProcessTable<Place> {
 }
 
 /// When a process is looked at again that was first seen at tick `seen_at`.
-fn next_check(seen_at: u64, tick: u64) -> u64 {
+fn next_check(pid: u32, seen_at: u64, tick: u64) -> u64 {
     let age = tick.saturating_sub(seen_at);
     let next = RECHECK_TICKS.iter().find(|&&at| at > age);
-    next.map_or_else(|| tick.saturating_add(SETTLED_RECHECK_TICKS), |at| seen_at.saturating_add(*at))
+    next.map_or_else(|| settled_check(pid, tick), |at| seen_at.saturating_add(*at))
+}
+
+/// When a process is looked at again that has settled.
+fn settled_check(pid: u32, tick: u64) -> u64 {
+    tick.saturating_add(SETTLED_RECHECK_TICKS).saturating_add(u64::from(pid) % SETTLED_RECHECK_TICKS)
 }
 
 /// The CPU time of a process by its CPU clock. The clock's id is made as in the kernel's

@@ -94,11 +94,11 @@ fn checks_get_rarer_with_age() {
     let mut tick = 10;
     let mut gaps = Vec::new();
     for _ in 0..7 {
-        let next = next_check(10, tick);
+        let next = next_check(7, 10, tick);
         gaps.push(next - tick);
         tick = next;
     }
-    assert_eq!(gaps, [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS, SETTLED_RECHECK_TICKS]);
+    assert_eq!(gaps, [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS + 7, SETTLED_RECHECK_TICKS + 7]);
 }
 
 struct KillOnDrop(Child);
