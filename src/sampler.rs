@@ -142,8 +142,11 @@ impl Sampler {
             self.factors.pue,
         );
         self.attribute(&usage, &readings, elapsed);
-        self.log.tell(now.boottime, &collectors, &readings.reports);
         self.sequence = self.sequence.saturating_add(1);
+        // The first look can't tell yet which meters will do.
+        if self.sequence > 1 {
+            self.log.tell(now.boottime, &collectors, &readings.reports);
+        }
         self.picture(now, elapsed, collectors, &usage, readings.reports)
     }
 

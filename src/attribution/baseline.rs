@@ -35,6 +35,7 @@ pub struct Baselines {
     /// By device name, or by domain name for all devices of it.
     configured: HashMap<String, Watts>,
     learned: HashMap<MeterId, Learner>,
+    modelled: HashMap<MeterId, Watts>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ struct Learner {
 impl Baselines {
     /// Baselines that the operator knows: watts by device (`intel-rapl:0`) or by domain (`package`).
     pub fn new(configured: HashMap<String, Watts>) -> Self {
-        Self { configured, learned: HashMap::new() }
+        Self { configured, ..Self::default() }
     }
 
     /// Takes in one tick of a domain: its energy, the time it covers and how busy the machine was (0 to 1; none
@@ -83,18 +84,22 @@ impl Baselines {
         learner.time = Duration::ZERO;
     }
 
-    /// The baseline of a domain: configured for the device, configured for the domain, else learned.
+    /// Takes the idle power that a model is made with.
+    pub fn set_modelled(&mut self, id: &MeterId, idle: Watts) {
+        if self.modelled.get(id) != Some(&idle) {
+            self.modelled.insert(id.clone(), idle);
+        }
+    }
+
+    /// The baseline of a domain: configured for the device, configured for the domain, the model's own, else
+    /// learned.
     pub fn get(&self, id: &MeterId) -> Option<Watts> {
         self.configured
             .get(&*id.device)
             .or_else(|| self.configured.get(id.domain.as_str()))
+            .or_else(|| self.modelled.get(id))
             .copied()
             .or_else(|| self.learned.get(id).and_then(|learner| learner.lowest))
-    }
-
-    /// Whether the operator has given the baseline of a domain.
-    pub fn is_configured(&self, id: &MeterId) -> bool {
-        self.configured.contains_key(&*id.device) || self.configured.contains_key(id.domain.as_str())
     }
 }
 
@@ -162,7 +167,8 @@ mod tests {
         baselines.observe(&package("intel-rapl:0"), joules(900), WINDOW, Some(0.0));
         assert_eq!(baselines.get(&package("intel-rapl:0")), Some(Watts(10.0)));
         assert_eq!(baselines.get(&package("intel-rapl:1")), Some(Watts(12.0)));
-        assert!(baselines.is_configured(&package("intel-rapl:1")));
+        baselines.set_modelled(&package("intel-rapl:1"), Watts(3.0));
+        assert_eq!(baselines.get(&package("intel-rapl:1")), Some(Watts(12.0)), "better than the model, too");
     }
 
     proptest! {

@@ -9,11 +9,15 @@ use crate::units::CpuTime;
 use crate::workloads::UsageNode;
 use crate::workloads::owners::OwnerId;
 
-/// Turns trees into weights, and remembers by how much children ran ahead of their parent.
+/// More than this, in nanoseconds, isn't owed to readings of different instants but to a node that counts less
+/// than its parts do, as clock ticks can; it must not swallow what comes later.
+const MOST_AHEAD: u64 = 1_000_000_000;
+
+/// Turns trees into weights, and remembers by how much the parts of a node ran ahead of it.
 ///
-/// The files of a tree aren't read at the same instant, so a child's delta may hold a little time that its parent
-/// shows only in the next tick. That much is taken off the parent's next residual; without it the same time
-/// would count twice.
+/// The files of a tree aren't read at the same instant, so a child or a process may show a little time that the
+/// node itself shows only in the next tick. That much is taken off the node's next residual; without it the same
+/// time would count twice.
 #[derive(Debug, Default)]
 pub struct CpuWeights {
     ahead: HashMap<u64, u64>,
@@ -50,20 +54,23 @@ impl CpuWeights {
         }
         for (at, node) in nodes.iter().enumerate() {
             let Some(total) = own_total(node) else { continue };
-            let children = below.get(at).copied().unwrap_or(0);
+            let is_inner = node.parent.is_none() || has_children.get(at).copied().unwrap_or(false);
+            if !is_inner {
+                credit(&mut weights, node.owner, total);
+                continue;
+            }
+            // Living processes in the node itself vouch for their part. The root of v2 counts in clock ticks
+            // only, so in a quiet second it may show nothing at all.
+            let own = node.direct.as_nanos();
+            credit(&mut weights, node.owner, own);
             let debt = self.previous.get(&node.key).copied().unwrap_or(0);
-            let covered = children.saturating_add(debt);
-            if covered > total && has_children.get(at).copied().unwrap_or(false) {
-                self.ahead.insert(node.key, covered - total);
+            let covered = below.get(at).copied().unwrap_or(0).saturating_add(own).saturating_add(debt);
+            if covered > total {
+                self.ahead.insert(node.key, (covered - total).min(MOST_AHEAD));
             }
             let residual = total.saturating_sub(covered);
             match vanished.get(&at) {
-                Some(gone) => {
-                    // Living processes in the node itself vouch for their part.
-                    let own = node.direct.as_nanos().min(residual);
-                    credit(&mut weights, node.owner, own);
-                    grant(nodes, &vanished, gone, residual - own, &mut weights);
-                }
+                Some(gone) => grant(nodes, &vanished, gone, residual, &mut weights),
                 None => credit(&mut weights, node.owner, residual),
             }
         }

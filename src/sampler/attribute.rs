@@ -79,14 +79,11 @@ impl Sampler {
         };
         let mut all = Split::default();
         for domain in &delta.domains {
-            let known = match domain.modelled_idle {
-                Some(idle) if !self.baselines.is_configured(&domain.id) => Some(idle),
-                _ => {
-                    self.baselines.observe(&domain.id, domain.energy, domain.elapsed, utilisation);
-                    self.baselines.get(&domain.id)
-                }
-            };
-            let part = baseline::split(domain.energy, known, domain.elapsed);
+            match domain.modelled_idle {
+                Some(idle) => self.baselines.set_modelled(&domain.id, idle),
+                None => self.baselines.observe(&domain.id, domain.energy, domain.elapsed, utilisation),
+            }
+            let part = baseline::split(domain.energy, self.baselines.get(&domain.id), domain.elapsed);
             all.idle += part.idle;
             all.active += part.active;
         }

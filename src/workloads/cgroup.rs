@@ -166,7 +166,15 @@ impl CgroupReader {
                 let file = CounterFile::new(node.directory.join(name), key);
                 // A cgroup that is new since the last tick began at zero; one that was there before did not.
                 let last = fresh.then_some(CpuTime::ZERO);
-                *slot = Some(Evidence { id, file, last, delta: None, rate: CpuTime::ZERO, memory: None, has_looked: false });
+                *slot = Some(Evidence {
+                    id,
+                    file,
+                    last,
+                    delta: None,
+                    rate: CpuTime::ZERO,
+                    memory: None,
+                    has_looked: false,
+                });
             }
             let Some(entry) = slot else { continue };
             let was_kept = entry.file.is_kept();

@@ -264,7 +264,11 @@ impl<Place: Clone> ProcessTable<Place> {
             total: CpuTime::ZERO,
             seen_at: self.tick,
             // What ran before the daemon has settled already.
-            next_check: if first { settled_check(pid, self.tick) } else { next_check(pid, self.tick, self.tick) },
+            next_check: if first {
+                settled_check(pid, self.tick)
+            } else {
+                next_check(pid, self.tick, self.tick)
+            },
         };
         if stat.is_kernel_thread {
             return Some(Ok(process));

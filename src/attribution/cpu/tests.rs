@@ -89,6 +89,24 @@ fn a_child_that_ran_ahead_is_not_counted_twice() {
 }
 
 #[test]
+fn a_root_that_counts_in_clock_ticks_hides_nothing() {
+    let (table, ids) = owners(1);
+    let mut weights = CpuWeights::default();
+    let mut booked = [0, 0];
+    // 3 ns a tick in a process of the root and 2 in a child; the root shows all of it only every fourth tick.
+    for tick in 1..=40 {
+        let shown = if tick % 4 == 0 { 20 } else { 0 };
+        let mut root = node(1, None, OwnerId::SYSTEM, shown);
+        root.direct = CpuTime::from_nanos(3);
+        let out = weights.weigh(&[root, node(2, Some(0), ids[0], 2)], table.len());
+        assert_eq!((out[0], out[ids[0].index()]), (3, 2), "tick {tick}");
+        booked[0] += out[0];
+        booked[1] += out[ids[0].index()];
+    }
+    assert_eq!(booked, [120, 80]);
+}
+
+#[test]
 fn what_stands_elsewhere_is_not_counted_twice() {
     let (table, ids) = owners(2);
     let mut service = node(3, Some(0), ids[1], 60);
