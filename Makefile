@@ -37,5 +37,5 @@ bench:
 	$(CARGO) bench --locked --bench load
 
 audit:
-	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.19.0
+	@command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2
 	$(CARGO) deny --locked check licenses bans sources
