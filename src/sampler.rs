@@ -19,7 +19,7 @@ use crate::meters::estimate::TabulatedCpu;
 use crate::meters::{MeterBank, MeterSettings, ModelSettings, Tick};
 use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
 use crate::units::Watts;
-use crate::workloads::{ReaderSettings, WorkloadReader};
+use crate::workloads::{ReadFailure, ReaderSettings, WorkloadReader};
 
 pub use clock::{Clock, ClockError};
 
@@ -119,7 +119,7 @@ impl Sampler {
         self.note(&mut collectors, "cgroup", begun, outcome.err());
         let begun = self.clock.now().monotonic;
         let outcome = self.workloads.read_processes();
-        self.note(&mut collectors, "process", begun, outcome.err().map(|error| error.to_string()));
+        self.note(&mut collectors, "process", begun, outcome.err());
         let usage = self.workloads.collect();
 
         let begun = self.clock.now().monotonic;
@@ -132,6 +132,7 @@ impl Sampler {
                 success: outcome.success,
                 duration: took,
                 last_error: outcome.error.clone(),
+                detail: outcome.error.clone(),
             });
         }
 
@@ -155,13 +156,14 @@ impl Sampler {
         collectors: &mut Vec<CollectorStatus>,
         collector: &'static str,
         begun: Duration,
-        error: Option<String>,
+        failure: Option<ReadFailure>,
     ) {
         collectors.push(CollectorStatus {
             collector,
-            success: error.is_none(),
+            success: failure.is_none(),
             duration: self.clock.now().monotonic.saturating_sub(begun),
-            last_error: error.map(Arc::from),
+            last_error: failure.as_ref().map(|failure| failure.reason.into()),
+            detail: failure.map(|failure| failure.to_string().into()),
         });
     }
 }

@@ -180,6 +180,8 @@ pub struct CollectorStatus {
     pub duration: Duration,
     /// What went wrong, short and from a bounded set; absent on success.
     pub last_error: Option<Arc<str>>,
+    /// The same with the path and what the system says; for people, not for labels.
+    pub detail: Option<Arc<str>>,
 }
 
 /// Energy that no owner could be found for.

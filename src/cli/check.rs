@@ -155,8 +155,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
     });
     let components: Vec<ComponentReport> = components.collect();
     let collector = |name: &str| snapshot.collectors.iter().find(|status| status.collector == name);
-    let error =
-        |name: &str| collector(name).and_then(|status| status.last_error.as_deref().map(str::to_owned));
+    let error = |name: &str| collector(name).and_then(|status| status.detail.as_deref().map(str::to_owned));
     Report {
         verdict: verdict(&components),
         components,

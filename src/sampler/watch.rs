@@ -34,7 +34,7 @@ impl ChangeLog {
                 continue;
             }
             self.collectors.insert(status.collector, Told { text: text.to_owned(), at: now });
-            match &status.last_error {
+            match &status.detail {
                 Some(error) => warn!(collector = status.collector, reason = %error, "collector is failing"),
                 None if first => {}
                 None => info!(collector = status.collector, "collector works again"),

@@ -129,12 +129,14 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
                 success: true,
                 duration: Duration::from_micros(120),
                 last_error: None,
+                detail: None,
             },
             CollectorStatus {
                 collector: "process",
                 success: false,
                 duration: Duration::from_micros(900),
                 last_error: Some("/proc isn't readable".into()),
+                detail: Some("/proc: Permission denied".into()),
             },
         ],
         unattributed: vec![Unattributed {

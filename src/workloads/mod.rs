@@ -13,4 +13,4 @@ mod procfile;
 mod reader;
 mod tree;
 
-pub use reader::{ProcessUsage, ReaderSettings, UsageNode, WorkloadReader, WorkloadTick};
+pub use reader::{ProcessUsage, ReadFailure, ReaderSettings, UsageNode, WorkloadReader, WorkloadTick};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +71,16 @@ pub struct ProcessUsage {
     pub owner: OwnerId,
     /// CPU time since the last tick; not zero.
     pub cpu_time: CpuTime,
+}
+
+/// What kept a reader from all that it looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}: {reason}")]
+pub struct ReadFailure {
+    /// What is wrong; one of a few texts without paths.
+    pub reason: &'static str,
+    /// Where, and what the system says.
+    pub detail: String,
 }
 
 /// Everything that ran since the last tick.
@@ -173,8 +182,8 @@ impl WorkloadReader {
     /// Reads the cgroups; `elapsed` is the time since the last call.
     ///
     /// # Errors
-    /// No hierarchy that accounts CPU time is mounted, or one can't be read; the text names it.
-    pub fn read_cgroups(&mut self, elapsed: Duration) -> Result<(), String> {
+    /// No hierarchy that accounts CPU time is mounted, or something in one can't be read.
+    pub fn read_cgroups(&mut self, elapsed: Duration) -> Result<(), ReadFailure> {
         self.tick = self.tick.saturating_add(1);
         if self.tick.is_multiple_of(SURVEY_TICKS) {
             self.survey();
@@ -187,23 +196,25 @@ impl WorkloadReader {
         for reader in [&mut self.first, &mut self.second].into_iter().flatten() {
             let outcome = reader.tick(&mut self.owners, possible);
             let mount = reader.hierarchy().mount.display();
-            match outcome {
-                Err(error) => failure = Some(format!("{mount}: {error}")),
-                Ok(()) if reader.tree().is_capped() => failure = Some(format!("{mount}: too many cgroups")),
-                Ok(()) => failure = failure.or(reader.failure().map(str::to_owned)),
-            }
+            let found = match outcome {
+                Err(error) => Some(("the hierarchy can't be listed", format!("{mount}: {error}"))),
+                Ok(()) if reader.tree().is_capped() => Some(("too many cgroups", mount.to_string())),
+                Ok(()) => reader.failure().map(|detail| ("a cgroup can't be read", detail.to_owned())),
+            };
+            failure = failure.or(found);
         }
         if self.first.is_none() {
-            failure = Some("no cgroup hierarchy that accounts CPU time is mounted".to_owned());
+            let detail = self.settings.procfs.join("self/mountinfo").display().to_string();
+            failure = Some(("no cgroup hierarchy that accounts CPU time is mounted", detail));
         }
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), |(reason, detail)| Err(ReadFailure { reason, detail }))
     }
 
     /// Reads the processes.
     ///
     /// # Errors
     /// /proc can't be listed.
-    pub fn read_processes(&mut self) -> io::Result<()> {
+    pub fn read_processes(&mut self) -> Result<(), ReadFailure> {
         self.ended.clear();
         if !self.settings.processes {
             return Ok(());
@@ -242,6 +253,10 @@ impl WorkloadReader {
                 }
             }
             Some(Place { first: own.map(|node| node.id), second: other.map(|node| node.id) })
+        });
+        let changes = changes.map_err(|error| ReadFailure {
+            reason: "processes can't be listed",
+            detail: format!("{}: {error}", self.settings.procfs.display()),
         })?;
         self.ended = changes.ended;
         self.dropped_processes = self.dropped_processes.saturating_add(changes.dropped);
