@@ -6,11 +6,14 @@
 pub mod cgroup;
 mod counter_file;
 pub mod hierarchy;
+mod join;
 pub mod owner;
 pub mod owners;
 pub mod process;
 mod procfile;
 mod reader;
 mod tree;
+mod usage;
 
-pub use reader::{ProcessUsage, ReadFailure, ReaderSettings, UsageNode, WorkloadReader, WorkloadTick};
+pub use reader::{ReaderSettings, WorkloadReader};
+pub use usage::{ProcessUsage, ReadFailure, UsageNode, WorkloadTick};

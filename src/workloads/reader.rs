@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::units::{Bytes, CpuTime};
 use crate::workloads::cgroup::{CgroupReader, possible_cpu_time};
 use crate::workloads::hierarchy::{Hierarchy, Layout, discover};
-use crate::workloads::owner::OwnerKind;
+use crate::workloads::join::{Hierarchies, Place};
 use crate::workloads::owners::{OwnerId, OwnerTable};
 use crate::workloads::process::{ClockSource, ProcessTable};
-use crate::workloads::procfile::{cgroup_lines, parse_busy, parse_meminfo};
-use crate::workloads::tree::{CgroupTree, Node, NodeId};
+use crate::workloads::procfile::{parse_busy, parse_meminfo};
+use crate::workloads::usage::{ProcessUsage, ReadFailure, UsageNode, WorkloadTick};
 
 /// Ticks between two looks at what changes rarely: the mounts, memory in use, the number of CPUs.
 const SURVEY_TICKS: u64 = 10;
@@ -37,93 +37,14 @@ pub struct ReaderSettings {
     pub max_processes: usize,
 }
 
-/// One node of the tree that CPU energy is split over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageNode {
-    /// Tells the node from all others, for as long as the daemon runs.
-    pub key: u64,
-    /// The place of its parent in the list; parents come first.
-    pub parent: Option<usize>,
-    /// Who gets what can't be charged to a child.
-    pub owner: OwnerId,
-    /// CPU time since the last tick with all below it; none where it couldn't be read.
-    pub delta: Option<CpuTime>,
-    /// Whether it was removed since the last tick.
-    pub vanished: bool,
-    /// What it used in the last tick in which it could be read.
-    pub rate: CpuTime,
-    /// What living processes used that are in this very node.
-    pub direct: CpuTime,
-    /// The part of `delta` that stands in the list a second time, under a finer owner of another hierarchy.
-    pub elsewhere: CpuTime,
-}
-
-/// What one process used.
-#[derive(Clone, Debug)]
-pub struct ProcessUsage {
-    /// Its pid.
-    pub pid: u32,
-    /// Start time in clock ticks since boot.
-    pub start_time: u64,
-    /// The command name.
-    pub comm: Arc<str>,
-    /// Whose it is.
-    pub owner: OwnerId,
-    /// CPU time since the last tick; not zero.
-    pub cpu_time: CpuTime,
-}
-
-/// What kept a reader from all that it looked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}: {reason}")]
-pub struct ReadFailure {
-    /// What is wrong; one of a few texts without paths.
-    pub reason: &'static str,
-    /// Where, and what the system says.
-    pub detail: String,
-}
-
-/// Everything that ran since the last tick.
-#[derive(Clone, Debug, Default)]
-pub struct WorkloadTick {
-    /// The tree; empty without cgroups.
-    pub nodes: Vec<UsageNode>,
-    /// CPU time of the whole machine; none where it couldn't be read.
-    pub busy: Option<CpuTime>,
-    /// The processes that used CPU time.
-    pub processes: Vec<ProcessUsage>,
-    /// Processes (pid, start time) that ended.
-    pub ended: Vec<(u32, u64)>,
-    /// Memory that owners hold.
-    pub memory: Vec<(OwnerId, Bytes)>,
-    /// The machine's memory, and how much of it is in use; none where it couldn't be read.
-    pub machine_memory: Option<(Bytes, Bytes)>,
-    /// CPUs that are online.
-    pub cpus: u32,
-    /// Processes left out because there are too many, since the start.
-    pub dropped_processes: u64,
-}
-
-/// Where a process runs: its cgroup in the first and in the second hierarchy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    first: Option<NodeId>,
-    second: Option<NodeId>,
-}
-
 /// Reads cgroups and processes.
 #[derive(Debug)]
 pub struct WorkloadReader {
     settings: ReaderSettings,
     layout: Layout,
     owners: OwnerTable,
-    first: Option<CgroupReader>,
-    second: Option<CgroupReader>,
+    hierarchies: Hierarchies,
     processes: ProcessTable<Place>,
-    /// For nodes of the second tree, a node of the first in which their processes are.
-    anchors: HashMap<NodeId, NodeId>,
-    /// For nodes of the first tree, a node of the second in which their processes are.
-    counterparts: HashMap<NodeId, NodeId>,
     /// By owner: whether its memory can only be told from its processes.
     by_process: Vec<bool>,
     ended: Vec<(u32, u64)>,
@@ -142,11 +63,8 @@ impl WorkloadReader {
             settings,
             layout: Layout::default(),
             owners: OwnerTable::new(max_owners),
-            first: None,
-            second: None,
+            hierarchies: Hierarchies::default(),
             processes,
-            anchors: HashMap::new(),
-            counterparts: HashMap::new(),
             by_process: Vec::new(),
             ended: Vec::new(),
             dropped_processes: 0,
@@ -193,7 +111,7 @@ impl WorkloadReader {
         }
         let possible = possible_cpu_time(elapsed, self.cpus.into());
         let mut failure = None;
-        for reader in [&mut self.first, &mut self.second].into_iter().flatten() {
+        for reader in self.hierarchies.readers_mut() {
             let outcome = reader.tick(&mut self.owners, possible);
             let mount = reader.hierarchy().mount.display();
             let found = match outcome {
@@ -203,7 +121,7 @@ impl WorkloadReader {
             };
             failure = failure.or(found);
         }
-        if self.first.is_none() {
+        if self.hierarchies.is_empty() {
             let detail = self.settings.procfs.join("self/mountinfo").display().to_string();
             failure = Some(("no cgroup hierarchy that accounts CPU time is mounted", detail));
         }
@@ -219,41 +137,24 @@ impl WorkloadReader {
         if !self.settings.processes {
             return Ok(());
         }
-        let (first, second) = (self.first.as_ref(), self.second.as_ref());
-        let (anchors, counterparts) = (&mut self.anchors, &mut self.counterparts);
-        let is_valid = |place: &Place| {
-            let holds = |reader: Option<&CgroupReader>, id: Option<NodeId>| match (reader, id) {
-                (Some(reader), Some(id)) => reader.tree().get(id).is_some(),
-                (None, None) => true,
-                _ => false,
-            };
-            holds(first, place.first) && holds(second, place.second)
-        };
-        let (owners, by_process) = (&self.owners, &self.by_process);
+        let (hierarchies, owners, by_process) = (&self.hierarchies, &self.owners, &self.by_process);
+        let mut places = Vec::new();
         let wants_memory = |place: &Place| {
-            let owner = owner_of(owners, first, second, place);
+            let owner = hierarchies.owner_of(owners, place);
             by_process.get(owner.index()).copied().unwrap_or(false)
         };
-        let changes = self.processes.tick(is_valid, wants_memory, |sighting| {
-            let own = first.and_then(|reader| node_of(reader, sighting.cgroups));
-            let other = second.and_then(|reader| node_of(reader, sighting.cgroups));
-            if let (Some(own), Some(other)) = (own, other) {
-                let mut above = Some(other);
-                while let Some(node) = above {
-                    anchors.insert(node.id, own.id);
-                    above = node.parent.and_then(|parent| second?.tree().node(parent));
-                }
-                let mut above = Some(own);
-                while let Some(node) = above {
-                    counterparts.insert(node.id, other.id);
-                    above = node
-                        .parent
-                        .and_then(|parent| first?.tree().node(parent))
-                        .filter(|n| n.parent.is_some());
-                }
-            }
-            Some(Place { first: own.map(|node| node.id), second: other.map(|node| node.id) })
-        });
+        let changes = self.processes.tick(
+            |place| hierarchies.is_valid(place),
+            wants_memory,
+            |sighting| {
+                let place = hierarchies.place(sighting.cgroups);
+                places.push(place);
+                Some(place)
+            },
+        );
+        for place in places {
+            self.hierarchies.learn(place);
+        }
         let changes = changes.map_err(|error| ReadFailure {
             reason: "processes can't be listed",
             detail: format!("{}: {error}", self.settings.procfs.display()),
@@ -261,21 +162,14 @@ impl WorkloadReader {
         self.ended = changes.ended;
         self.dropped_processes = self.dropped_processes.saturating_add(changes.dropped);
         if self.tick.is_multiple_of(SURVEY_TICKS) {
-            self.anchors.retain(|id, _| second.is_some_and(|reader| reader.tree().get(*id).is_some()));
-            self.counterparts.retain(|id, _| first.is_some_and(|reader| reader.tree().get(*id).is_some()));
+            self.hierarchies.forget_gone();
         }
         Ok(())
     }
 
     /// Joins what was read.
     pub fn collect(&mut self) -> WorkloadTick {
-        let mut nodes = Vec::new();
-        let first_places = self.first.as_ref().map(|first| add_first(first, &mut nodes));
-        let second_places = self.add_second(&mut nodes, first_places.as_ref());
-        let place_in = |reader: Option<&CgroupReader>, places: Option<&Places>, id: Option<NodeId>| {
-            let tree = reader?.tree();
-            places?.at_or_above(tree, tree.get(id?))
-        };
+        let mut tree = self.hierarchies.join(&self.owners);
         let mut processes = Vec::new();
         let mut resident: HashMap<OwnerId, u64> = HashMap::new();
         for process in self.processes.iter() {
@@ -284,7 +178,7 @@ impl WorkloadReader {
             if !has_used && process.resident.is_none() {
                 continue;
             }
-            let owner = owner_of(&self.owners, self.first.as_ref(), self.second.as_ref(), &place);
+            let owner = self.hierarchies.owner_of(&self.owners, &place);
             if let Some(bytes) = process.resident {
                 let sum = resident.entry(owner).or_default();
                 *sum = sum.saturating_add(bytes.0);
@@ -292,11 +186,7 @@ impl WorkloadReader {
             if !has_used {
                 continue;
             }
-            let at = place_in(self.second.as_ref(), second_places.as_ref(), place.second)
-                .or_else(|| place_in(self.first.as_ref(), first_places.as_ref(), place.first));
-            if let Some(node) = at.and_then(|at| nodes.get_mut(at)) {
-                node.direct += process.delta;
-            }
+            self.hierarchies.credit(&mut tree, &place, owner, process.delta);
             processes.push(ProcessUsage {
                 pid: process.pid,
                 start_time: process.start_time,
@@ -307,8 +197,8 @@ impl WorkloadReader {
         }
         let memory = self.memory(resident);
         WorkloadTick {
-            busy: self.busy_delta(&nodes),
-            nodes,
+            busy: self.busy_delta(&tree.nodes),
+            nodes: tree.nodes,
             processes,
             ended: std::mem::take(&mut self.ended),
             memory,
@@ -318,58 +208,13 @@ impl WorkloadReader {
         }
     }
 
-    /// Hangs the owners that only the second hierarchy knows into the tree of the first: below the cgroup in
-    /// which their processes are. What the first shows under a finer owner is taken off them.
-    fn add_second(&self, nodes: &mut Vec<UsageNode>, first_places: Option<&Places>) -> Option<Places> {
-        let (first, second, first_places) = (self.first.as_ref()?, self.second.as_ref()?, first_places?);
-        let mut places = Places::new(second.tree());
-        let mut stands_in_first = vec![false; self.owners.len()];
-        for node in nodes.iter() {
-            if let Some(flag) = stands_in_first.get_mut(node.owner.index()) {
-                *flag = true;
-            }
-        }
-        for node in second.tree().iter().filter(|node| node.is_border && !node.owner.is_shared()) {
-            let anchor = self.anchors.get(&node.id).and_then(|id| first.tree().get(*id));
-            let is_known = stands_in_first.get(node.owner.index()).copied().unwrap_or(false);
-            if is_known || anchor.is_some_and(|anchor| is_final(&self.owners, anchor.owner)) {
-                continue;
-            }
-            let above = node.parent.and_then(|parent| second.tree().node(parent));
-            let parent = places
-                .at_or_above(second.tree(), above)
-                .or_else(|| first_places.at_or_above(first.tree(), anchor))
-                .or((!nodes.is_empty()).then_some(0));
-            places.set(node, nodes.len());
-            nodes.push(usage_node(second, node, parent, SECOND));
-        }
-        let is_outermost = |node: &&Node| {
-            let above = node.parent.and_then(|parent| first.tree().node(parent));
-            node.is_border && above.is_none_or(|above| above.owner == OwnerId::SYSTEM)
-        };
-        for node in first.tree().iter().filter(is_outermost) {
-            let counterpart = self.counterparts.get(&node.id).and_then(|id| second.tree().get(*id));
-            let (Some(delta), Some(at)) = (first.delta(node), places.at_or_above(second.tree(), counterpart))
-            else {
-                continue;
-            };
-            let own = first_places.at_or_above(first.tree(), Some(node));
-            if own.is_none_or(|own| !is_below(nodes, at, own))
-                && let Some(usage) = nodes.get_mut(at)
-            {
-                usage.elsewhere += delta;
-            }
-        }
-        Some(places)
-    }
-
     /// Memory by owner: what is charged to its cgroups less what is charged to other owners inside, or else what
     /// its processes have resident.
     fn memory(&mut self, resident: HashMap<OwnerId, u64>) -> Vec<(OwnerId, Bytes)> {
         let mut sums: HashMap<OwnerId, i128> = HashMap::new();
         self.by_process.clear();
         self.by_process.resize(self.owners.len(), false);
-        for reader in [&self.first, &self.second].into_iter().flatten() {
+        for reader in self.hierarchies.readers() {
             for node in reader.tree().iter().filter(|node| node.is_border && !node.vanished) {
                 let Some(bytes) = reader.memory(node) else {
                     if let Some(flag) = self.by_process.get_mut(node.owner.index()) {
@@ -430,113 +275,8 @@ impl WorkloadReader {
             let budget = self.settings.open_files / share;
             CgroupReader::new(hierarchy, memory.clone(), budget, self.settings.max_cgroups)
         };
-        let opened =
-            [cpu.map(|hierarchy| open(hierarchy, 2)), second_cpu.map(|hierarchy| open(hierarchy, 2))];
-        for reader in [&mut self.first, &mut self.second].into_iter().flatten() {
-            reader.close(&mut self.owners);
-        }
-        [self.first, self.second] = opened;
+        let first = cpu.map(|hierarchy| open(hierarchy, 2));
+        let second = second_cpu.map(|hierarchy| open(hierarchy, 2));
+        self.hierarchies.replace(first, second, &mut self.owners);
     }
-}
-
-/// Set in the keys of nodes of the second tree.
-const SECOND: u64 = 1 << 63;
-
-/// The node that a process's cgroup file names in one hierarchy.
-fn node_of<'a>(reader: &'a CgroupReader, cgroups: &str) -> Option<&'a Node> {
-    let hierarchy = reader.hierarchy();
-    let (_, _, path) =
-        cgroup_lines(cgroups).find(|(id, controllers, _)| hierarchy.matches(id, controllers))?;
-    reader.tree().find(hierarchy.relative(path))
-}
-
-/// Whose a process is: the container, job or VM that either hierarchy shows, the first before the second; else
-/// the unit.
-fn owner_of(
-    owners: &OwnerTable,
-    first: Option<&CgroupReader>,
-    second: Option<&CgroupReader>,
-    place: &Place,
-) -> OwnerId {
-    let owner = |reader: Option<&CgroupReader>, id: Option<NodeId>| {
-        reader.and_then(|reader| reader.tree().get(id?)).map_or(OwnerId::SYSTEM, |node| node.owner)
-    };
-    let own = owner(first, place.first);
-    if is_final(owners, own) {
-        return own;
-    }
-    let other = owner(second, place.second);
-    if own == OwnerId::SYSTEM || is_final(owners, other) { other } else { own }
-}
-
-/// Whether what runs nested in an owner belongs to it.
-fn is_final(owners: &OwnerTable, id: OwnerId) -> bool {
-    match owners.get(id) {
-        Some(owner) => owner.is_terminal(),
-        None => !matches!(owners.kind(id), OwnerKind::System | OwnerKind::Unit),
-    }
-}
-
-fn usage_node(reader: &CgroupReader, node: &Node, parent: Option<usize>, mark: u64) -> UsageNode {
-    UsageNode {
-        key: node.id.birth() | mark,
-        parent,
-        owner: node.owner,
-        delta: if node.vanished { None } else { reader.delta(node) },
-        vanished: node.vanished,
-        rate: reader.rate(node),
-        direct: CpuTime::ZERO,
-        elsewhere: CpuTime::ZERO,
-    }
-}
-
-/// Lists the measured nodes of the first tree, parents first.
-fn add_first(reader: &CgroupReader, nodes: &mut Vec<UsageNode>) -> Places {
-    let mut places = Places::new(reader.tree());
-    for node in reader.tree().iter().filter(|node| node.is_measured) {
-        let above = node.parent.and_then(|parent| reader.tree().node(parent));
-        let parent = places.at_or_above(reader.tree(), above);
-        places.set(node, nodes.len());
-        nodes.push(usage_node(reader, node, parent, 0));
-    }
-    places
-}
-
-/// For each node of a tree, its place in the list of usage nodes.
-struct Places(Vec<Option<usize>>);
-
-impl Places {
-    fn new(tree: &CgroupTree) -> Self {
-        Self(vec![None; tree.len()])
-    }
-
-    fn set(&mut self, node: &Node, place: usize) {
-        if let Some(slot) = self.0.get_mut(node.id.index()) {
-            *slot = Some(place);
-        }
-    }
-
-    /// The place of the nearest listed node at or above a node.
-    fn at_or_above(&self, tree: &CgroupTree, node: Option<&Node>) -> Option<usize> {
-        let mut at = node;
-        while let Some(node) = at {
-            if let Some(place) = self.0.get(node.id.index()).copied().flatten() {
-                return Some(place);
-            }
-            at = node.parent.and_then(|parent| tree.node(parent));
-        }
-        None
-    }
-}
-
-/// Whether the node at `place` stands below the one at `ancestor`.
-fn is_below(nodes: &[UsageNode], place: usize, ancestor: usize) -> bool {
-    let mut at = nodes.get(place).and_then(|node| node.parent);
-    while let Some(place) = at {
-        if place == ancestor {
-            return true;
-        }
-        at = nodes.get(place).and_then(|node| node.parent);
-    }
-    false
 }

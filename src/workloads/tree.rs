@@ -189,6 +189,11 @@ impl CgroupTree {
         self.node(id.index).filter(|node| node.id == id && !node.vanished)
     }
 
+    /// A node and all above it, upwards; nothing if it is gone.
+    pub(crate) fn ancestry(&self, id: NodeId) -> impl Iterator<Item = &Node> {
+        std::iter::successors(self.get(id), |node| self.node(node.parent?))
+    }
+
     /// The deepest known node on a path relative to the mount.
     pub(crate) fn find(&self, relative: &str) -> Option<&Node> {
         let mut index = 0;
