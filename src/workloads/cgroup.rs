@@ -79,6 +79,7 @@ impl CgroupReader {
             self.close(owners);
             return Err(error);
         }
+        self.forget_unmeasured();
         let measured: Vec<usize> = self.measured().collect();
         let mut gone = self.read_all(&measured, possible);
         // What came in place of the gone is read in the same tick, as its parent's count holds it already.
@@ -135,6 +136,17 @@ impl CgroupReader {
 
     fn measured(&self) -> impl Iterator<Item = usize> {
         self.tree.iter().filter(|node| node.is_measured && !node.vanished).map(|node| node.id.index())
+    }
+
+    /// A group that leads to no owner any more isn't read; when it is again, its old count says nothing of the
+    /// last tick.
+    fn forget_unmeasured(&mut self) {
+        for node in self.tree.iter().filter(|node| !node.is_measured) {
+            let slot = self.evidence.get_mut(node.id.index()).and_then(Option::take);
+            if slot.is_some_and(|entry| entry.file.is_kept()) {
+                self.kept = self.kept.saturating_sub(1);
+            }
+        }
     }
 
     fn entry(&self, node: &Node) -> Option<&Evidence> {
@@ -205,13 +217,11 @@ impl CgroupReader {
 
 impl Evidence {
     fn advance(&mut self, total: CpuTime, fresh: bool, possible: CpuTime) {
-        let delta = match self.last {
-            Some(last) => total.saturating_sub(last),
-            None => CpuTime::ZERO,
-        };
-        // A group that seems new but used more than the machine could give was renamed, not made.
-        let believable = !fresh || self.last != Some(CpuTime::ZERO) || delta <= possible;
-        self.delta = Some(if believable { delta } else { CpuTime::ZERO });
+        // A group that seems new but used more than the machine could give was renamed, not made. What it used
+        // isn't known then, nor is it at the first look at a group that was there before: zero would say that all
+        // its children used is still to be given away at its parent.
+        let believable = |delta: &CpuTime| !fresh || self.last != Some(CpuTime::ZERO) || *delta <= possible;
+        self.delta = self.last.map(|last| total.saturating_sub(last)).filter(believable);
         self.rate = self.delta.unwrap_or_default();
         self.last = Some(self.last.map_or(total, |last| last.max(total)));
     }
@@ -319,7 +329,7 @@ mod tests {
             let mut fixture = Fixture::new(version);
             fixture.set("a.service", 500);
             fixture.tick();
-            assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO), "what was used before isn't ours");
+            assert_eq!(fixture.delta("a.service"), None, "what was used before isn't ours");
             fixture.set("a.service", 700);
             fixture.set("b.service", 40);
             fixture.set("", 900);
@@ -327,6 +337,25 @@ mod tests {
             assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(200)));
             assert_eq!(fixture.delta("b.service"), Some(CpuTime::from_micros(40)), "a new group began at 0");
             assert_eq!(fixture.delta(""), Some(CpuTime::from_micros(900)));
+        }
+    }
+
+    #[test]
+    fn a_group_that_gets_its_first_container_late_or_again_hides_nothing_of_it() {
+        let id = "0123456789abcdef".repeat(4);
+        let container = format!("docker/{id}");
+        let mut fixture = Fixture::new(Version::V1);
+        fixture.set("docker", 500);
+        fixture.tick();
+        for total in [900, 5_000] {
+            fixture.set("docker", total);
+            fixture.set(&container, 400);
+            fixture.tick();
+            assert_eq!(fixture.delta(&container), Some(CpuTime::from_micros(400)));
+            assert_eq!(fixture.delta("docker"), None, "nobody looked at it before");
+            fs::remove_dir_all(fixture.dir.path().join(&container)).unwrap();
+            fixture.tick();
+            fixture.tick();
         }
     }
 
@@ -349,7 +378,7 @@ mod tests {
         fixture.tick();
         fixture.set("a.service", 60_000_000);
         fixture.tick();
-        assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO));
+        assert_eq!(fixture.delta("a.service"), None);
         fixture.set("a.service", 60_000_050);
         fixture.tick();
         assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(50)));
