@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::serve::web_settings;
 use crate::cli::{CliError, factors, raise_open_files};
 use crate::config::Settings;
 use crate::meters::{Component, MeterSurvey, Quality};
@@ -119,6 +120,8 @@ struct CarbonReport {
 
 /// Looks at everything, prints what was found, and gives the exit code that tells it.
 pub(super) fn run(settings: &Settings, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+    // What `serve` would refuse is refused here, too.
+    web_settings(settings)?;
     let clock = Clock::new()?;
     let mut sampler = Sampler::new(settings, factors(settings)?, clock, raise_open_files());
     sampler.tick(clock.now());

@@ -94,7 +94,8 @@ async fn wait_for(thread: &JoinHandle<()>) {
     }
 }
 
-fn web_settings(settings: &Settings) -> Result<WebSettings, CliError> {
+/// What the server needs; fails where an address is none.
+pub(super) fn web_settings(settings: &Settings) -> Result<WebSettings, CliError> {
     let web = &settings.web;
     let listen = web.listen_address.iter().map(|address| web::parse_listen(address));
     Ok(WebSettings {

@@ -1,0 +1,242 @@
+//! Starting, stopping, and what a client sees meanwhile.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+
+use crate::daemon::{Daemon, PATIENCE, binary, free_port, run, signal};
+use crate::exposition::Exposition;
+use crate::http::{self, connect};
+use crate::{assert_close, wait_for};
+
+#[test]
+fn it_is_ready_in_two_seconds_and_a_signal_ends_it_in_two() {
+    for name in ["TERM", "INT"] {
+        let mut daemon = Daemon::start(&[]);
+        assert!(daemon.ready_after < Duration::from_secs(2), "{:?}", daemon.ready_after);
+        let mut held = Vec::new();
+        for sent in ["", "GET /metr", "GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 9\r\n\r\n"] {
+            for _ in 0..5 {
+                let mut stream = connect(daemon.port).unwrap();
+                stream.write_all(sent.as_bytes()).unwrap();
+                held.push(stream);
+            }
+        }
+        let mut idle = connect(daemon.port).unwrap();
+        idle.write_all(b"GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n").unwrap();
+        assert!(idle.read(&mut [0; 4096]).unwrap() > 0);
+        let (status, took) = daemon.end(name);
+        assert_eq!(status.code(), Some(0), "SIG{name}: {}", daemon.log());
+        assert!(took < Duration::from_secs(2), "SIG{name}: {took:?}");
+        assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+    }
+}
+
+#[test]
+fn a_signal_ends_it_before_the_first_snapshot() {
+    let port = free_port();
+    let mut child = binary()
+        .args([&format!("--web.listen-address=127.0.0.1:{port}"), "--sample.interval=60s"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the port", PATIENCE, || connect(port).ok());
+    let begun = Instant::now();
+    signal(child.id(), "TERM");
+    let status = wait_for("the end", PATIENCE, || child.try_wait().unwrap());
+    assert!(status.success() || status.code().is_none(), "{status}");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_exit_code_1() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--config.file=/dev/null", "--web.listen-address", &address], &[]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(&address) && text.contains("in use"), "{text}");
+}
+
+#[test]
+fn a_bad_configuration_is_one_line_that_names_it_and_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = |arguments: &[&str], environment: &[(&str, &str)], named: &[&str]| {
+        let output = run(arguments, environment);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {environment:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{arguments:?} {environment:?}: {text}");
+        for part in named {
+            assert!(text.contains(part), "{arguments:?} {environment:?}: {part} isn't in {text}");
+        }
+    };
+    let files = [
+        ("unknown key", "[web]\nlisten = \":1\"\n", &["web.listen", "listen_address"][..]),
+        ("unknown table", "[wbe]\n", &["wbe", "web"]),
+        ("wrong type", "[limits]\nworkloads = \"many\"\n", &["workloads"]),
+        ("wrong word", "[log]\nlevel = \"loud\"\n", &["loud", "debug"]),
+        ("out of range", "[sample]\ninterval = \"1ms\"\n", &["sample.interval", "100ms"]),
+        ("syntax", "[web\n", &[]),
+        ("zone", "[carbon]\nzone = \"Atlantis\"\n", &["Atlantis"]),
+        ("address", "[web]\nlisten_address = [\"nowhere\"]\n", &["nowhere"]),
+        ("not text", "\u{0}", &[]),
+    ];
+    for (name, text, named) in files {
+        let path = dir.path().join(format!("{name}.toml"));
+        fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        bad(&["--config.file", path], &[], named);
+        bad(&["check", "--config.file", path], &[], named);
+    }
+    let missing = dir.path().join("missing.toml");
+    bad(&["--config.file", missing.to_str().unwrap()], &[], &["missing.toml"]);
+    bad(&["--config.file", dir.path().to_str().unwrap()], &[], &[dir.path().to_str().unwrap()]);
+    let none = "--config.file=/dev/null";
+    bad(&[none], &[("WATTPRINT_SAMPLE__INTERVALL", "1s")], &["intervall"]);
+    bad(&[none], &[("WATTPRINT_WEB__MAX_REQUESTS", "lots")], &["max_requests"]);
+    bad(&[none], &[("WATTPRINT_WEB__MAX_REQUESTS", "0")], &["web.max_requests"]);
+    bad(&[none, "--carbon.pue=0.5"], &[], &["carbon.pue"]);
+}
+
+#[test]
+fn bad_usage_is_exit_code_2_and_help_and_version_are_answers() {
+    let output = run(&["--no-such-flag"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--no-such-flag"));
+    let output = run(&["--version"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let version = concat!("wattprint ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), version);
+    for arguments in [&["--help"][..], &["check", "--help"], &["serve", "--help"]] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("--config.file"));
+        assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_stopped_daemon_books_the_whole_gap_once() {
+    let config = "[model]\ncpu_tdp_watts = 1000\ncpu_idle_watts = 1000\nmemory_watts_per_gb = 1\n";
+    let daemon = Daemon::configured(config, &["--sample.interval=500ms"]);
+    let before = daemon.ticks(1);
+    signal(daemon.pid(), "STOP");
+    let stopped = Instant::now();
+    wait_for("the gap", PATIENCE, || (stopped.elapsed() > Duration::from_secs(7)).then_some(()));
+    signal(daemon.pid(), "CONT");
+    let first = daemon.until("a tick", |snapshot| snapshot.sequence() > before.sequence());
+    let after = daemon.ticks(2);
+    // The one tick covers the gap; the missed ones are left out.
+    let longest = first.0["elapsed_seconds"].as_f64().unwrap();
+    let ticks = after.sequence() - before.sequence();
+    assert!(longest > 6.5 || ticks < 12, "{longest} {ticks}");
+    let elapsed = after.unix_time() - before.unix_time();
+    assert!(elapsed > 7.0);
+    for component in ["cpu", "dram"] {
+        let booked = (after.energy_uj(component) - before.energy_uj(component)) as f64 / 1e6;
+        let watts = match component {
+            "cpu" => 1000.0,
+            _ => after.component("dram").unwrap()["power_watts"].as_f64().unwrap(),
+        };
+        assert_close(component, booked, watts * elapsed, 0.02);
+    }
+    assert_eq!(after.quality("cpu"), "modelled");
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    daemon.finish();
+}
+
+#[test]
+fn more_requests_than_the_cap_get_503_and_it_recovers() {
+    let daemon = Daemon::start(&[]);
+    let mut slow = Vec::new();
+    for _ in 0..41 {
+        let mut stream = connect(daemon.port).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 9\r\n\r\n").unwrap();
+        slow.push(stream);
+    }
+    let refused = wait_for("a 503", Duration::from_secs(4), || {
+        http::get(daemon.port, "/metrics", "").ok().filter(|answer| answer.status == 503)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    assert_eq!(daemon.get("/-/ready").status, 200);
+    drop(slow);
+    wait_for("a 200", PATIENCE, || (daemon.get("/metrics").status == 200).then_some(()));
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    daemon.finish();
+}
+
+#[test]
+fn metrics_come_plain_or_compressed_and_only_rise() {
+    let daemon = Daemon::start(&["--sample.interval=200ms"]);
+    let plain = daemon.get("/metrics");
+    assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(plain.header("content-encoding"), None);
+    let first = Exposition::parse(&plain.text());
+    let packed = http::get(daemon.port, "/metrics", "Accept-Encoding: gzip\r\n").unwrap();
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(packed.body.as_slice()).read_to_string(&mut text).unwrap();
+    let mut last = Exposition::parse(&text);
+    first.assert_never_falls(&last);
+    for _ in 0..10 {
+        daemon.ticks(1);
+        let next = daemon.scrape();
+        last.assert_never_falls(&next);
+        last = next;
+    }
+    let energy =
+        |scrape: &Exposition| scrape.value("wattprint_node_energy_joules_total", &[("component", "cpu")]);
+    assert!(energy(&last) > energy(&first));
+    let stamp = |scrape: &Exposition| scrape.value("wattprint_sample_timestamp_seconds", &[]);
+    assert!(stamp(&last) > stamp(&first));
+    daemon.finish();
+}
+
+#[test]
+fn pages_answer_and_unknown_ones_do_not() {
+    let mut daemon = Daemon::start(&["--web.telemetry-path=/m"]);
+    for path in ["/", "/m", "/-/healthy", "/healthz", "/-/ready", "/readyz", "/api/v1/snapshot"] {
+        assert_eq!(daemon.get(path).status, 200, "{path}");
+    }
+    assert!(daemon.get("/").text().contains("/m"));
+    for path in ["/metrics", "/nowhere", "/api/v2/snapshot"] {
+        assert_eq!(daemon.get(path).status, 404, "{path}");
+    }
+    assert_eq!(daemon.end("TERM").0.code(), Some(0));
+}
+
+#[test]
+fn promtool_has_nothing_to_say_and_each_family_is_in_the_docs() {
+    let daemon = Daemon::start(&[]);
+    daemon.ticks(1);
+    let text = daemon.get("/metrics").text();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("promtool: {error}; run `make tools`"));
+    let mut input = promtool.stdin.take().unwrap();
+    let body = text.clone();
+    let writer = thread::spawn(move || input.write_all(body.as_bytes()));
+    let output = promtool.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(said.is_empty() && output.status.success(), "{}", String::from_utf8_lossy(&said));
+
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    for (family, kind) in &Exposition::parse(&text).types {
+        let section = docs.split("### ").find(|part| part.starts_with(&format!("`{family}`\n")));
+        let section = section.unwrap_or_else(|| panic!("docs/metrics.md lacks {family}"));
+        assert!(section.contains(&format!("Type: {kind}.")), "{family} is a {kind}");
+    }
+    daemon.finish();
+}
