@@ -45,6 +45,7 @@ fn usage_node(at: usize, containers: usize) -> UsageNode {
         vanished: false,
         rate: CpuTime::ZERO,
         direct: CpuTime::ZERO,
+        is_coarse: false,
         elsewhere: CpuTime::ZERO,
     }
 }

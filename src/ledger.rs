@@ -4,9 +4,10 @@
 //! Grams are added at once with the factor that holds in the tick: a later factor never touches them.
 
 mod account;
+mod dormant;
 mod processes;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::workloads::owner::{Owner, OwnerKind};
 use crate::workloads::owners::{OwnerId, OwnerTable};
 
 pub use account::{Account, Totals};
+use dormant::Dormant;
 pub use processes::{ProcessAccount, ProcessBook};
 
 /// Which part of an owner's energy it is; the `state` label.
@@ -140,11 +142,7 @@ pub struct Ledger {
     components: [ComponentBook; Component::ALL.len()],
     /// By [`OwnerId::index`].
     accounts: Vec<Account>,
-    /// Totals of owners that may come back under the same name, so that their counters go on.
-    dormant: HashMap<Arc<Owner>, Totals>,
-    /// The same, oldest first.
-    dormant_order: VecDeque<Arc<Owner>>,
-    max_dormant: usize,
+    dormant: Dormant,
     processes: ProcessBook,
     retention: Duration,
     intensity: GramsPerKwh,
@@ -158,9 +156,7 @@ impl Ledger {
         Self {
             components: Default::default(),
             accounts: Vec::new(),
-            dormant: HashMap::new(),
-            dormant_order: VecDeque::new(),
-            max_dormant,
+            dormant: Dormant::new(max_dormant),
             processes: ProcessBook::new(retention, max_processes),
             retention,
             intensity: GramsPerKwh(0.0),
@@ -175,7 +171,7 @@ impl Ledger {
         for book in &mut self.components {
             book.in_tick = Microjoules::ZERO;
         }
-        self.accounts.resize_with(owners.len(), Account::default);
+        self.accounts.resize_with(owners.bound(), Account::default);
         for index in 0..self.accounts.len() {
             let Some(id) = OwnerId::from_index(index) else {
                 continue;
@@ -190,16 +186,19 @@ impl Ledger {
                 // The same container, of which more is known now.
                 Some(known) if known.is_same_container(owner) => account.owner = Some(Arc::clone(owner)),
                 _ => {
-                    let totals = self.dormant.remove(owner).unwrap_or_default();
+                    let totals = self.dormant.wake(owner).unwrap_or_default();
                     *account = Account::new(Arc::clone(owner), totals);
                 }
             }
+            // The last interval of an owner is booked in the tick that sees it gone, so it leaves in a later one.
+            let had_ended = account.has_ended();
             account.set_live(owners.is_live(id), now);
-            // The last interval of an owner is booked in the tick that sees it gone, so it ends in a later one.
-            if account.ended_for(now).is_some_and(|time| time >= self.retention) {
+            if had_ended && account.ended_for(now).is_some_and(|time| time >= self.retention) {
                 let gone = std::mem::take(account);
                 owners.release(id);
-                self.put_to_sleep(gone);
+                if let Some(owner) = gone.owner.filter(|owner| owner.has_lasting_name()) {
+                    self.dormant.put(owner, gone.totals);
+                }
             }
         }
         self.processes.begin(now);
@@ -279,20 +278,6 @@ impl Ledger {
             }
         }
         grams
-    }
-
-    fn put_to_sleep(&mut self, account: Account) {
-        let Some(owner) = account.owner.filter(|owner| owner.has_lasting_name()) else {
-            return;
-        };
-        while self.dormant.len() >= self.max_dormant {
-            let Some(oldest) = self.dormant_order.pop_front() else {
-                return;
-            };
-            self.dormant.remove(&oldest);
-        }
-        self.dormant_order.push_back(Arc::clone(&owner));
-        self.dormant.insert(owner, account.totals);
     }
 }
 

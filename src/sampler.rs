@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::attribution::baseline::Baselines;
 use crate::attribution::cpu::CpuWeights;
 use crate::carbon::factors::Factors;
-use crate::config::Settings;
+use crate::config::{Collectors, Settings};
 use crate::ledger::Ledger;
 use crate::meters::cpu_table;
 use crate::meters::estimate::TabulatedCpu;
@@ -31,6 +31,7 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 pub struct Sampler {
     clock: Clock,
     interval: Duration,
+    reads: Collectors,
     meters: MeterBank,
     workloads: WorkloadReader,
     weights: CpuWeights,
@@ -60,6 +61,7 @@ impl Sampler {
         Self {
             clock,
             interval: settings.sample.interval,
+            reads: settings.collector.clone(),
             meters: MeterBank::new(&meter_settings(settings)),
             workloads: WorkloadReader::new(reader, limits.workloads),
             weights: CpuWeights::default(),
@@ -82,6 +84,14 @@ impl Sampler {
     /// The cgroups and processes, for a survey.
     pub fn workloads(&self) -> &WorkloadReader {
         &self.workloads
+    }
+
+    /// Configured baselines that no meter answers to.
+    pub fn unused_baselines(&self, snapshot: &Snapshot) -> Vec<String> {
+        let is_used = |key: &str| {
+            snapshot.meters.iter().any(|meter| *meter.id.device == *key || meter.id.domain.as_str() == key)
+        };
+        self.baselines.configured_keys().filter(|key| !is_used(key)).map(str::to_owned).collect()
     }
 
     /// The emission factors in use.
@@ -115,11 +125,15 @@ impl Sampler {
         let mut collectors = Vec::new();
 
         let begun = self.clock.now().monotonic;
-        let outcome = self.workloads.read_cgroups(elapsed);
-        self.note(&mut collectors, "cgroup", begun, outcome.err());
+        let outcome = self.workloads.read_cgroups(now.boottime, elapsed);
+        if self.reads.cgroup {
+            self.note(&mut collectors, "cgroup", begun, outcome.err());
+        }
         let begun = self.clock.now().monotonic;
         let outcome = self.workloads.read_processes();
-        self.note(&mut collectors, "process", begun, outcome.err());
+        if self.reads.process {
+            self.note(&mut collectors, "process", begun, outcome.err());
+        }
         let usage = self.workloads.collect();
 
         let begun = self.clock.now().monotonic;

@@ -97,9 +97,9 @@ pub struct EnergyCell {
 pub struct ComponentCell {
     /// The component.
     pub component: Component,
-    /// Mean power over the last tick, all states together; zero once the owner has ended.
+    /// Mean power over the last tick, all states together; absent where the component's isn't known.
     #[serde(rename = "power_watts")]
-    pub power: Watts,
+    pub power: Option<Watts>,
     /// Location-based emissions since the owner was first seen, PUE included.
     #[serde(rename = "emissions_grams")]
     pub emissions: Grams,
@@ -135,7 +135,7 @@ pub struct ProcessTotals {
     pub owner: Arc<Owner>,
     /// Energy by component and state since the process was first seen.
     pub energy: Vec<EnergyCell>,
-    /// Mean power over the last tick, by component.
+    /// Mean power over the last tick, by component; those whose power isn't known are left out.
     #[serde(rename = "power_watts", serialize_with = "by_component")]
     pub power: Vec<(Component, Watts)>,
     /// Whether the process is gone; it is shown until its retention ends.

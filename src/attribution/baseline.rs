@@ -51,6 +51,11 @@ impl Baselines {
         Self { configured, ..Self::default() }
     }
 
+    /// The devices and domains for which the operator gave a baseline.
+    pub fn configured_keys(&self) -> impl Iterator<Item = &str> {
+        self.configured.keys().map(String::as_str)
+    }
+
     /// Takes in one tick of a domain: its energy, the time it covers and how busy the machine was (0 to 1; none
     /// if it isn't known). A window counts once it has lasted long enough without work.
     pub fn observe(

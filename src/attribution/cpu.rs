@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use crate::units::CpuTime;
 use crate::workloads::UsageNode;
 use crate::workloads::owners::OwnerId;
 
-/// More than this, in nanoseconds, isn't owed to readings of different instants but to a node that counts less
-/// than its parts do, as clock ticks can; it must not swallow what comes later.
+/// More than this, in nanoseconds, and more than one tick of the children isn't owed to readings of different
+/// instants but to a node that counts less than its parts do, as clock ticks can; it must not swallow what comes
+/// later.
 const MOST_AHEAD: u64 = 1_000_000_000;
 
 /// Turns trees into weights, and remembers by how much the parts of a node ran ahead of it.
@@ -53,20 +53,33 @@ impl CpuWeights {
             }
         }
         for (at, node) in nodes.iter().enumerate() {
-            let Some(total) = own_total(node) else { continue };
             let is_inner = node.parent.is_none() || has_children.get(at).copied().unwrap_or(false);
+            let children = below.get(at).copied().unwrap_or(0);
+            let debt = self.previous.get(&node.key).copied().unwrap_or(0);
+            let Some(total) = own_total(node) else {
+                // When it can be read again, its count will hold this tick's part of its children, too.
+                if is_inner && !node.vanished {
+                    self.owe(node.key, children.saturating_add(debt), children);
+                }
+                continue;
+            };
             if !is_inner {
                 credit(&mut weights, node.owner, total);
                 continue;
             }
-            // Living processes in the node itself vouch for their part. The root of v2 counts in clock ticks
-            // only, so in a quiet second it may show nothing at all.
-            let own = node.direct.as_nanos();
+            // Living processes in the node itself vouch for their part, as far as the node shows it. Where it is
+            // counted in clock ticks they are believed at once, and what it shows later is taken as theirs.
+            let direct = node.direct.as_nanos();
+            let covered = children.saturating_add(debt);
+            let (own, covered) = if node.is_coarse {
+                (direct, covered.saturating_add(direct))
+            } else {
+                let own = direct.min(total.saturating_sub(covered));
+                (own, covered.saturating_add(own))
+            };
             credit(&mut weights, node.owner, own);
-            let debt = self.previous.get(&node.key).copied().unwrap_or(0);
-            let covered = below.get(at).copied().unwrap_or(0).saturating_add(own).saturating_add(debt);
             if covered > total {
-                self.ahead.insert(node.key, (covered - total).min(MOST_AHEAD));
+                self.owe(node.key, covered - total, children);
             }
             let residual = total.saturating_sub(covered);
             match vanished.get(&at) {
@@ -75,6 +88,11 @@ impl CpuWeights {
             }
         }
         weights
+    }
+
+    /// Notes by how much the parts of a node ran ahead of it.
+    fn owe(&mut self, key: u64, time: u64, children: u64) {
+        self.ahead.insert(key, time.min(children.max(MOST_AHEAD)));
     }
 }
 
@@ -117,11 +135,6 @@ fn grant(
             (None, None) => {}
         }
     }
-}
-
-/// All CPU time in a list of weights.
-pub fn total(weights: &[u64]) -> CpuTime {
-    weights.iter().map(|&weight| CpuTime::from_nanos(weight)).sum()
 }
 
 #[cfg(test)]

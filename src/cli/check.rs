@@ -145,6 +145,12 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
         .iter()
         .map(|status| meter_report(status, survey.meters.iter().find(|meter| meter.id == status.id)))
         .collect();
+    let unused = sampler.unused_baselines(snapshot).into_iter().map(|key| Finding {
+        what: format!("baseline.{key}"),
+        ok: false,
+        text: "no meter has this device or domain".to_owned(),
+        remedy: Some("use a device or a domain of the list above".to_owned()),
+    });
     let readers = survey.readers.iter().map(|reader| Finding {
         what: reader.name.to_owned(),
         ok: false,
@@ -163,7 +169,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
         verdict: verdict(&components),
         components,
         meters,
-        readers: readers.collect(),
+        readers: readers.chain(unused).collect(),
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
         cgroups: cgroups(sampler, error("cgroup")),
         processes: processes(settings, sampler, snapshot, error("process")),
@@ -211,6 +217,18 @@ fn cgroups(sampler: &Sampler, error: Option<String>) -> CgroupReport {
                  and point --path.sysfs at it; until then all energy is `system`"
                     .to_owned()
             }),
+        });
+    }
+    if layout.cpu.as_ref().is_some_and(|hierarchy| !hierarchy.is_whole()) {
+        findings.push(Finding {
+            what: "scope".to_owned(),
+            ok: false,
+            text: "only a part of the machine's cgroups can be seen".to_owned(),
+            remedy: Some(
+                "in a container: share the host's cgroup namespace (`--cgroupns=host`) or mount the host's /sys and \
+                 point --path.sysfs at it"
+                    .to_owned(),
+            ),
         });
     }
     if layout.memory.is_none() {

@@ -97,6 +97,7 @@ async fn wait_for(thread: &JoinHandle<()>) {
 /// What the server needs; fails where an address is none.
 pub(super) fn web_settings(settings: &Settings) -> Result<WebSettings, CliError> {
     let web = &settings.web;
+    web::check_telemetry_path(&web.telemetry_path)?;
     let listen = web.listen_address.iter().map(|address| web::parse_listen(address));
     Ok(WebSettings {
         listen: listen.collect::<Result<_, _>>()?,

@@ -77,8 +77,8 @@ impl ProcessBook {
         });
     }
 
-    /// Books active energy of a process. One that changed its owner starts anew, as what it used before belongs
-    /// to the owner that it had.
+    /// Books active energy of a process. One that moved to an owner with other labels starts anew, as what it used
+    /// before belongs to the owner that it had.
     pub fn book(
         &mut self,
         (pid, start_time): (u32, u64),
@@ -103,8 +103,12 @@ impl ProcessBook {
             counted: false,
         });
         if account.owner.as_ref() != owner {
+            let label =
+                |owner: Option<&Arc<Owner>>| owner.map(|owner| owner.process_labels().map(str::to_owned));
+            if label(account.owner.as_ref()).unwrap_or_default() != label(owner).unwrap_or_default() {
+                account.totals = Totals::default();
+            }
             account.owner = owner.cloned();
-            account.totals = Totals::default();
         }
         if account.comm != *comm {
             account.comm = Arc::clone(comm);

@@ -55,6 +55,20 @@ fn an_ended_owner_stays_for_its_retention() {
 }
 
 #[test]
+fn without_retention_an_owner_still_gets_its_last_interval() {
+    let (mut ledger, mut owners) = (Ledger::new(Duration::ZERO, 2, 2), OwnerTable::new(10));
+    let id = owners.acquire(unit("a.service"));
+    begin(&mut ledger, &mut owners, 1);
+    owners.leave(id);
+    begin(&mut ledger, &mut owners, 2);
+    assert_eq!(owners.kind(id), OwnerKind::Unit);
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(7));
+    begin(&mut ledger, &mut owners, 3);
+    assert_eq!(ledger.accounts().count(), 0);
+    assert!(owners.get(id).is_none());
+}
+
+#[test]
 fn a_unit_that_comes_back_counts_on() {
     let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
     let id = owners.acquire(unit("a.service"));
@@ -81,7 +95,10 @@ fn a_bounded_number_of_absent_units_is_remembered() {
         begin(&mut ledger, &mut owners, start + 1);
         begin(&mut ledger, &mut owners, start + 400);
     }
-    assert_eq!(ledger.dormant.len(), 2);
+    let back: Vec<bool> = ["a.service", "b.service", "c.service"]
+        .map(|name| ledger.dormant.wake(&Arc::new(unit(name))).is_some())
+        .into();
+    assert_eq!(back, [false, true, true]);
 }
 
 #[test]
@@ -110,6 +127,16 @@ fn a_process_that_moves_to_another_owner_starts_anew() {
     book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(10));
     book.book((1, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(3));
     assert_eq!(book.choose()[0].totals.energy(Component::Cpu, State::Active), Microjoules::new(3));
+    // The same container, of which more is known now, is no other owner; nor is a job another label than none.
+    let container = |pod_uid: &str| {
+        let runtime = crate::workloads::owner::Runtime::Crio;
+        Arc::new(Owner::Container { runtime, id: "abc".into(), name: "".into(), pod_uid: pod_uid.into() })
+    };
+    for owner in [container(""), container("uid")] {
+        book.book((2, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(4));
+    }
+    let chosen = book.choose();
+    assert_eq!(chosen[1].totals.energy(Component::Cpu, State::Active), Microjoules::new(8));
 }
 
 proptest! {

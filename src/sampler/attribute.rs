@@ -1,5 +1,6 @@
 //! Gives the energy of one tick to those who used it.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use crate::attribution::apportion::{apportion, fraction};
@@ -12,13 +13,16 @@ use crate::units::{CpuTime, Microjoules, Watts};
 use crate::workloads::WorkloadTick;
 use crate::workloads::owners::OwnerId;
 
+/// Two meters that are read in the same ticks may still differ by this much in the time that they speak of.
+const SLACK: Duration = Duration::from_millis(500);
+
 /// What is carried from tick to tick beside the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     /// By [`Component::index`]; none for a component that never had a meter.
     pub(super) components: [Option<ComponentState>; Component::ALL.len()],
-    /// Energy of the other components since the whole-node meter last spoke.
-    since_node: Microjoules,
+    /// Energy of the other components since the whole-node meter last spoke, and the time that it was drawn in.
+    since_node: (Microjoules, Duration),
     /// By how much the other components have been above the whole-node meter.
     above_node: Microjoules,
 }
@@ -28,14 +32,16 @@ pub(super) struct Books {
 pub(super) struct ComponentState {
     /// The worst quality among its meters.
     pub(super) quality: Quality,
-    /// The time that its energy was drawn in; none if it booked nothing.
-    pub(super) elapsed: Option<Duration>,
+    /// Its mean power; none if it booked nothing.
+    pub(super) power: Option<Watts>,
+    /// The energy that it booked.
+    energy: Microjoules,
 }
 
 impl Sampler {
     /// Books everything that one tick brought.
     pub(super) fn attribute(&mut self, usage: &WorkloadTick, readings: &MeterTick, elapsed: Duration) {
-        let owners = self.workloads.owners().len();
+        let owners = self.workloads.owners().bound();
         let weights = if usage.nodes.is_empty() {
             whole_machine(usage, owners)
         } else {
@@ -59,8 +65,9 @@ impl Sampler {
                 Component::Gpu | Component::Other => {}
             }
             shares.push((delta.component, self.book_active(delta.component, split.active, &weights)));
-            self.books.since_node += split.idle + split.active;
+            self.books.since_node.0 += split.idle + split.active;
         }
+        self.books.since_node.1 = self.books.since_node.1.saturating_add(elapsed);
         self.book_processes(usage, &weights, &shares);
         if let Some(node) = &readings.node {
             self.book_other(node);
@@ -71,10 +78,13 @@ impl Sampler {
     fn split(&mut self, delta: &ComponentDelta, utilisation: Option<f64>) -> Option<Split> {
         let state = self.books.components.get_mut(delta.component.index())?;
         let quality = delta.domains.iter().map(|domain| domain.quality).max();
-        let elapsed = delta.domains.iter().map(|domain| domain.elapsed).max();
+        // Each domain's energy may be of another time, after an outage of one of them.
+        let power =
+            delta.domains.iter().filter_map(|domain| domain.energy.over(domain.elapsed)).reduce(Add::add);
+        let energy = delta.domains.iter().map(|domain| domain.energy).sum();
         *state = match (quality, *state) {
-            (Some(quality), _) => Some(ComponentState { quality, elapsed }),
-            (None, Some(before)) => Some(ComponentState { elapsed: None, ..before }),
+            (Some(quality), _) => Some(ComponentState { quality, power, energy }),
+            (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
             (None, None) => return None,
         };
         let mut all = Split::default();
@@ -162,19 +172,32 @@ impl Sampler {
     /// Books what the whole-node meter shows beyond the components. Where they were above it, which readings of
     /// different instants can make happen, that much is taken off later.
     fn book_other(&mut self, node: &DomainDelta) {
-        let parts = std::mem::take(&mut self.books.since_node) + std::mem::take(&mut self.books.above_node);
+        let (mut parts, time) = std::mem::take(&mut self.books.since_node);
+        let mut above = std::mem::take(&mut self.books.above_node);
+        // A meter that was away speaks of less time than the components: only that much of theirs counts.
+        if node.elapsed.saturating_add(SLACK) < time {
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            parts = fraction(parts, millis(node.elapsed), millis(time));
+            above = Microjoules::ZERO;
+        }
+        parts += above;
         self.books.above_node = parts.saturating_sub(node.energy);
         let other = node.energy.saturating_sub(parts);
         self.ledger.book_unattributed(Component::Other, Reason::NoEvidence, other);
         if let Some(state) = self.books.components.get_mut(Component::Other.index()) {
-            *state = Some(ComponentState { quality: node.quality, elapsed: Some(node.elapsed) });
+            let power = other.over(node.elapsed);
+            *state = Some(ComponentState { quality: node.quality, power, energy: other });
         }
     }
 
-    /// The power of a component in the last tick, for energy booked on whomever.
+    /// The part of a component's mean power in the last tick that is due to some of its energy.
+    #[allow(clippy::cast_precision_loss, reason = "the energy of a tick is far below 2^53 microjoules")]
     pub(super) fn power(&self, component: Component, energy: Microjoules) -> Option<Watts> {
         let state = self.books.components.get(component.index()).copied().flatten()?;
-        energy.over(state.elapsed?)
+        if state.energy.is_zero() {
+            return state.power;
+        }
+        Some(state.power?.scaled(energy.get() as f64 / state.energy.get() as f64))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::snapshot::{
     CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, MeterStatus, ProcessTotals,
     Snapshot, Unattributed, WorkloadTotals,
 };
-use crate::units::Watts;
+use crate::units::Microjoules;
 use crate::workloads::WorkloadTick;
 use crate::workloads::owner::{Owner, OwnerKind};
 
@@ -59,7 +59,7 @@ impl Sampler {
             component,
             quality: state.quality,
             energy: book.energy,
-            power: self.power(component, book.in_tick),
+            power: state.power,
             emissions: book.emissions,
             by_beneficiary: book.by_beneficiary,
         })
@@ -76,7 +76,7 @@ impl Sampler {
         let components =
             known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
                 component,
-                power: self.power(component, account.in_tick(component)).unwrap_or_default(),
+                power: self.power(component, account.in_tick(component)),
                 emissions: account.totals.emissions(component),
             });
         Some(WorkloadTotals {
@@ -93,8 +93,8 @@ impl Sampler {
         energy.retain(|cell| cell.state == State::Active);
         let book = self.ledger.processes();
         let power = |component: &Component| {
-            let watts: Option<Watts> = self.power(*component, book.in_tick(account, *component));
-            (*component, watts.unwrap_or_default())
+            let watts = self.power(*component, book.in_tick(account, *component))?;
+            Some((*component, watts))
         };
         ProcessTotals {
             pid: account.pid,
@@ -102,7 +102,7 @@ impl Sampler {
             comm: Arc::clone(&account.comm),
             owner: account.owner.clone().unwrap_or_else(|| Arc::new(Owner::System)),
             energy,
-            power: known.iter().filter(|component| has_owners(**component)).map(power).collect(),
+            power: known.iter().filter(|component| has_owners(**component)).filter_map(power).collect(),
             ended: account.has_ended(),
         }
     }
@@ -142,7 +142,7 @@ impl Sampler {
                 .into_iter()
                 .map(|kind| DroppedSeries { family: kind.as_str(), dropped: owners.refused(kind) })
                 .collect();
-        let processes = self.ledger.processes().not_shown().saturating_add(usage.dropped_processes);
+        let processes = self.ledger.processes().not_shown().saturating_add(usage.left_out_processes);
         dropped.push(DroppedSeries { family: "process", dropped: processes });
         dropped
     }
@@ -154,10 +154,7 @@ fn has_owners(component: Component) -> bool {
 }
 
 /// The cells that an owner can have: CPU energy is active only, as its idle part is nobody's.
-fn cells(
-    known: &[Component],
-    energy: impl Fn(Component, State) -> crate::units::Microjoules,
-) -> Vec<EnergyCell> {
+fn cells(known: &[Component], energy: impl Fn(Component, State) -> Microjoules) -> Vec<EnergyCell> {
     let mut cells = Vec::with_capacity(known.len() * 2);
     for &component in known {
         let states: &[State] = match component {

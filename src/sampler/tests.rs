@@ -120,7 +120,7 @@ fn energy_goes_by_cpu_time_and_grams_follow() {
     let container = snapshot.workloads.iter().find(|row| row.owner.kind() == OwnerKind::Container).unwrap();
     assert_eq!(container.cpu_time.as_nanos(), 600_000);
     let cell = container.components.iter().find(|cell| cell.component == Component::Cpu).unwrap();
-    assert!((cell.power.0 - 60.0).abs() < 0.001);
+    assert!((cell.power.unwrap().0 - 60.0).abs() < 0.001);
     // 60 J at 360 g/kWh.
     assert!((cell.emissions.0 - 0.006).abs() < 1e-6);
 }

@@ -31,21 +31,30 @@ pub(super) struct Shared {
     pub(super) telemetry_path: String,
 }
 
+/// Whether the metrics can be served at a path.
+///
+/// # Errors
+/// The path isn't plain, or another page is there.
+pub fn check_telemetry_path(path: &str) -> Result<(), WebError> {
+    let wrong = |problem| Err(WebError::TelemetryPath { path: path.to_owned(), problem });
+    // The router would panic on its own pattern characters and on a path that it has already.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
+    if !path.starts_with('/') || !path.chars().all(plain) {
+        return wrong("must begin with / and hold only letters, digits and /._~-");
+    }
+    if path == SNAPSHOT || PROBES.contains(&path) {
+        return wrong("is taken by another page");
+    }
+    Ok(())
+}
+
 /// The routes.
 ///
 /// # Errors
 /// Where the path of the metrics can't be a route.
 pub(super) fn router(shared: Arc<Shared>) -> Result<Router, WebError> {
     let telemetry = shared.telemetry_path.clone();
-    let wrong = |problem| WebError::TelemetryPath { path: telemetry.clone(), problem };
-    // The router would panic on its own pattern characters and on a path that it has already.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
-    if !telemetry.starts_with('/') || !telemetry.chars().all(plain) {
-        return Err(wrong("must begin with / and hold only letters, digits and /._~-"));
-    }
-    if telemetry == SNAPSHOT || PROBES.contains(&telemetry.as_str()) {
-        return Err(wrong("is taken by another page"));
-    }
+    check_telemetry_path(&telemetry)?;
     let mut router = Router::new()
         .route(&telemetry, get(serve_metrics))
         .route(SNAPSHOT, get(serve_snapshot))

@@ -35,7 +35,7 @@ pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> Wor
         components: [Component::Cpu, Component::Dram]
             .map(|component| ComponentCell {
                 component,
-                power: Watts(if ended { 0.0 } else { 1.25 }),
+                power: Some(Watts(if ended { 0.0 } else { 1.25 })),
                 emissions: Grams(0.5),
             })
             .into(),

@@ -27,6 +27,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use api::check_telemetry_path;
 pub use listen::{ListenAddress, bind, parse_listen};
 pub use server::serve;
 
@@ -119,7 +120,7 @@ pub enum WebError {
         problem: String,
     },
     /// A path for the metrics that can't be served.
-    #[error("telemetry path {path:?}: {problem}")]
+    #[error("web.telemetry_path = {path:?}: {problem}")]
     TelemetryPath {
         /// As it was given.
         path: String,

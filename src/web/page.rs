@@ -145,7 +145,7 @@ fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn power(totals: &WorkloadTotals) -> Watts {
-    totals.components.iter().fold(Watts::default(), |sum, cell| sum + cell.power)
+    totals.components.iter().filter_map(|cell| cell.power).fold(Watts::default(), |sum, power| sum + power)
 }
 
 /// What a person calls the owner.

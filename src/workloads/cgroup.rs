@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ const MEMORY_TICKS: u64 = 30;
 #[derive(Debug)]
 struct Evidence {
     id: NodeId,
+    /// Tells a directory from another one that was made in its place.
+    inode: u64,
     file: CounterFile,
     last: Option<CpuTime>,
     delta: Option<CpuTime>,
@@ -49,12 +52,19 @@ pub(crate) struct CgroupReader {
 
 impl CgroupReader {
     /// A reader of `hierarchy` that keeps at most `budget` files open and looks at up to `cap` cgroups.
-    pub(crate) fn new(hierarchy: Hierarchy, memory: Option<Hierarchy>, budget: usize, cap: usize) -> Self {
+    /// `births` is how many nodes other trees have named before.
+    pub(crate) fn new(
+        hierarchy: Hierarchy,
+        memory: Option<Hierarchy>,
+        budget: usize,
+        cap: usize,
+        births: u64,
+    ) -> Self {
         // A descriptor of a real cgroup fails once the cgroup is gone. One of a file in a fixture tree would go
         // on giving the old content, so those are opened each time.
         let keep_open = statfs(&hierarchy.mount)
             .is_ok_and(|info| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&info.filesystem_type()));
-        let tree = CgroupTree::new(hierarchy.mount.clone(), &hierarchy.root, cap);
+        let tree = CgroupTree::new(hierarchy.mount.clone(), &hierarchy.root, cap, births);
         Self {
             hierarchy,
             memory,
@@ -81,6 +91,7 @@ impl CgroupReader {
             self.close(owners);
             return Err(error);
         }
+        self.let_go();
         let measured: Vec<usize> = self.measured().collect();
         let mut gone = self.read_all(&measured, possible);
         // What came in place of the gone is read in the same tick, as its parent's count holds it already.
@@ -110,6 +121,11 @@ impl CgroupReader {
         &self.tree
     }
 
+    /// Looks for memory in another hierarchy from now on.
+    pub(crate) fn set_memory(&mut self, memory: Option<Hierarchy>) {
+        self.memory = memory;
+    }
+
     /// The hierarchy that is read.
     pub(crate) fn hierarchy(&self) -> &Hierarchy {
         &self.hierarchy
@@ -132,11 +148,25 @@ impl CgroupReader {
 
     /// One of the files that couldn't be read in the last tick, and why.
     pub(crate) fn failure(&self) -> Option<&str> {
-        self.failed.as_deref()
+        self.failed.as_deref().or(self.tree.failure())
     }
 
     fn measured(&self) -> impl Iterator<Item = usize> {
         self.tree.iter().filter(|node| node.is_measured && !node.vanished).map(|node| node.id.index())
+    }
+
+    /// Closes the files of groups that are gone, and forgets those that lead to no owner any more: when one does
+    /// again, its old count says nothing of the last tick.
+    fn let_go(&mut self) {
+        for node in self.tree.iter().filter(|node| node.vanished || !node.is_measured) {
+            let Some(slot) = self.evidence.get_mut(node.id.index()) else { continue };
+            if slot.as_mut().is_some_and(|entry| entry.file.close()) {
+                self.kept = self.kept.saturating_sub(1);
+            }
+            if !node.vanished {
+                *slot = None;
+            }
+        }
     }
 
     fn entry(&self, node: &Node) -> Option<&Evidence> {
@@ -145,8 +175,8 @@ impl CgroupReader {
 
     /// Reads the given cgroups and returns those that are gone.
     fn read_all(&mut self, indices: &[usize], possible: CpuTime) -> Vec<usize> {
-        if self.evidence.len() < self.tree.len() {
-            self.evidence.resize_with(self.tree.len(), || None);
+        if self.evidence.len() < self.tree.bound() {
+            self.evidence.resize_with(self.tree.bound(), || None);
         }
         let mut gone = Vec::new();
         for &index in indices {
@@ -166,8 +196,10 @@ impl CgroupReader {
                 let file = CounterFile::new(node.directory.join(name), key);
                 // A cgroup that is new since the last tick began at zero; one that was there before did not.
                 let last = fresh.then_some(CpuTime::ZERO);
+                let inode = inode(&node.directory);
                 *slot = Some(Evidence {
                     id,
+                    inode,
                     file,
                     last,
                     delta: None,
@@ -188,10 +220,19 @@ impl CgroupReader {
                 self.kept = self.kept.saturating_add(1);
             }
             match reading {
+                // A count that falls where the file isn't kept open: another group has taken the name.
+                Ok(total) if entry.has_fallen(total) && entry.inode != inode(&node.directory) => {
+                    entry.delta = None;
+                    gone.push(index);
+                    continue;
+                }
                 Ok(total) => entry.advance(total, fresh, possible),
                 Err(ReadError::Gone) if is_root => entry.delta = None,
                 Err(ReadError::Gone) => {
                     entry.delta = None;
+                    if entry.file.close() {
+                        self.kept = self.kept.saturating_sub(1);
+                    }
                     gone.push(index);
                     continue;
                 }
@@ -215,17 +256,23 @@ impl CgroupReader {
 }
 
 impl Evidence {
+    fn has_fallen(&self, total: CpuTime) -> bool {
+        self.last.is_some_and(|last| total < last)
+    }
+
     fn advance(&mut self, total: CpuTime, fresh: bool, possible: CpuTime) {
-        let delta = match self.last {
-            Some(last) => total.saturating_sub(last),
-            None => CpuTime::ZERO,
-        };
-        // A group that seems new but used more than the machine could give was renamed, not made.
-        let believable = !fresh || self.last != Some(CpuTime::ZERO) || delta <= possible;
-        self.delta = Some(if believable { delta } else { CpuTime::ZERO });
+        // A group that seems new but used more than the machine could give was renamed, not made. What it used
+        // isn't known then, nor is it at the first look at a group that was there before: zero would say that all
+        // its children used is still to be given away at its parent.
+        let believable = |delta: &CpuTime| !fresh || self.last != Some(CpuTime::ZERO) || *delta <= possible;
+        self.delta = self.last.map(|last| total.saturating_sub(last)).filter(believable);
         self.rate = self.delta.unwrap_or_default();
         self.last = Some(self.last.map_or(total, |last| last.max(total)));
     }
+}
+
+fn inode(directory: &Path) -> u64 {
+    fs::metadata(directory).map_or(0, |metadata| metadata.ino())
 }
 
 /// The file of a cgroup that counts CPU time, and the word before the number.

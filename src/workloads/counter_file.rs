@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::workloads::tree::is_gone;
+
 /// The file is gone: its cgroup was removed.
 #[derive(Debug)]
 pub(crate) enum ReadError {
@@ -16,12 +18,7 @@ pub(crate) enum ReadError {
 
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(code) if code == nix::errno::Errno::ENODEV as i32 => Self::Gone,
-            Some(code) if code == nix::errno::Errno::ENOENT as i32 => Self::Gone,
-            Some(code) if code == nix::errno::Errno::ENOTDIR as i32 => Self::Gone,
-            _ => Self::Unreadable(error),
-        }
+        if is_gone(&error) { Self::Gone } else { Self::Unreadable(error) }
     }
 }
 
@@ -57,14 +54,18 @@ impl CounterFile {
         };
         let text = buffer.get(..length).unwrap_or_default();
         number_after(text, self.key).ok_or_else(|| {
-            let message = format!("{}: no number after {:?}", self.path.display(), self.key);
-            ReadError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, message))
+            ReadError::Unreadable(io::Error::new(io::ErrorKind::InvalidData, "holds no number"))
         })
     }
 
     /// Whether a descriptor is held.
     pub(crate) fn is_kept(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// Closes the descriptor; returns whether one was held.
+    pub(crate) fn close(&mut self) -> bool {
+        self.kept.take().is_some()
     }
 
     /// Where the file is.

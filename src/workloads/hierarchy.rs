@@ -33,6 +33,12 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
+    /// Whether the mount shows the whole machine. The real root of v2 has no `cgroup.type`
+    /// (`admin-guide/cgroup-v2`), which that of a container's own cgroup namespace has.
+    pub fn is_whole(&self) -> bool {
+        self.root == "/" && !(self.version == Version::V2 && self.mount.join("cgroup.type").exists())
+    }
+
     /// Whether a line `N:controllers:path` of /proc/PID/cgroup speaks of this hierarchy.
     pub(crate) fn matches(&self, id: &str, controllers: &str) -> bool {
         match self.version {

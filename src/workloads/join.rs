@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::units::CpuTime;
 use crate::workloads::cgroup::CgroupReader;
+use crate::workloads::hierarchy::Version;
 use crate::workloads::owner::OwnerKind;
 use crate::workloads::owners::{OwnerId, OwnerTable};
 use crate::workloads::procfile::cgroup_lines;
@@ -40,6 +41,11 @@ pub(crate) struct JoinedTree {
 }
 
 impl Hierarchies {
+    /// How many nodes were named so far in any tree.
+    pub(crate) fn births(&self) -> u64 {
+        self.readers().map(|reader| reader.tree().births()).max().unwrap_or(0)
+    }
+
     /// Reads these hierarchies from now on; the old ones are taken off their owners.
     pub(crate) fn replace(
         &mut self,
@@ -153,15 +159,21 @@ impl Hierarchies {
     ) -> Option<Places> {
         let (first, second, first_places) = (self.first.as_ref()?, self.second.as_ref()?, first_places?);
         let mut places = Places::new(second.tree());
-        let mut stands_in_first = vec![false; owners.len()];
+        let mut stands_in_first = vec![false; owners.bound()];
         for node in nodes.iter() {
             if let Some(flag) = stands_in_first.get_mut(node.owner.index()) {
                 *flag = true;
             }
         }
-        for node in second.tree().iter().filter(|node| node.is_border && !node.owner.is_shared()) {
+        let is_owned = |node: &&Node| node.is_border && node.owner != OwnerId::SYSTEM;
+        for node in second.tree().iter().filter(is_owned) {
             let anchor = self.anchors.get(&node.id).and_then(|id| first.tree().get(*id));
-            let is_known = stands_in_first.get(node.owner.index()).copied().unwrap_or(false);
+            // Many owners share an account beyond the cap, so there the path must tell.
+            let is_known = if node.owner.is_shared() {
+                first.tree().holds(second.tree().relative_path(node))
+            } else {
+                stands_in_first.get(node.owner.index()).copied().unwrap_or(false)
+            };
             if is_known || anchor.is_some_and(|anchor| is_final(owners, anchor.owner)) {
                 continue;
             }
@@ -175,7 +187,7 @@ impl Hierarchies {
         }
         let is_outermost = |node: &&Node| {
             let above = node.parent.and_then(|parent| first.tree().node(parent));
-            node.is_border && above.is_none_or(|above| above.owner == OwnerId::SYSTEM)
+            node.is_border && !node.vanished && above.is_none_or(|above| above.owner == OwnerId::SYSTEM)
         };
         for node in first.tree().iter().filter(is_outermost) {
             let counterpart = self.counterparts.get(&node.id).and_then(|id| second.tree().get(*id));
@@ -222,6 +234,8 @@ fn usage_node(reader: &CgroupReader, node: &Node, parent: Option<usize>, mark: u
         vanished: node.vanished,
         rate: reader.rate(node),
         direct: CpuTime::ZERO,
+        // The root of v2 shows the CPUs' own statistics (the kernel's `kernel/cgroup/rstat.c`).
+        is_coarse: node.parent.is_none() && reader.hierarchy().version == Version::V2,
         elsewhere: CpuTime::ZERO,
     }
 }
@@ -243,7 +257,7 @@ struct Places(Vec<Option<usize>>);
 
 impl Places {
     fn new(tree: &CgroupTree) -> Self {
-        Self(vec![None; tree.len()])
+        Self(vec![None; tree.bound()])
     }
 
     fn set(&mut self, node: &Node, place: usize) {

@@ -158,9 +158,19 @@ impl Owner {
     /// Whether the same owner may come back after its end: a name that lasts, not an id made once.
     pub fn has_lasting_name(&self) -> bool {
         match self {
-            Self::Container { id, .. } => id.is_empty(),
+            // Outside Kubernetes a container can be stopped and started again.
+            Self::Container { pod_uid, .. } => pod_uid.is_empty(),
             Self::Unit { .. } | Self::Vm { .. } => true,
             Self::Job { .. } | Self::Pod { .. } | Self::System => false,
+        }
+    }
+
+    /// The labels that a process of this owner gets beside its own: `container_id` and `unit`, empty where the
+    /// owner has none.
+    pub fn process_labels(&self) -> [&str; 2] {
+        match self {
+            Self::Unit { unit } => ["", unit],
+            _ => [self.container_id_short(), ""],
         }
     }
 

@@ -190,13 +190,8 @@ impl OwnerTable {
     }
 
     /// One more than the largest number given out: the length of an array by [`OwnerId::index`].
-    pub fn len(&self) -> usize {
+    pub fn bound(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Whether no owner is known.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
     }
 
     /// Owners of a family that were sent to its overflow account.

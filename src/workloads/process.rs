@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::fcntl::OFlag;
@@ -18,21 +19,41 @@ use nix::time::ClockId;
 use crate::units::{Bytes, CpuTime};
 use crate::workloads::procfile::{Stat, from_ticks, parse_resident, parse_stat};
 
-/// The ticks after which a process's cgroup and name are looked at again, as a process is often seen between
-/// its fork and the moment when it enters its container or calls exec. After the last one: every so many.
-const RECHECK_TICKS: [u64; 5] = [1, 2, 4, 8, 30];
-/// A process that has settled is looked at again after this many ticks and up to as many more, by its pid, so
+/// The ages in seconds at which a process's cgroup and name are looked at again, as a process is often seen
+/// between its fork and the moment when it enters its container or calls exec.
+const RECHECK_AGES: [u64; 5] = [1, 2, 4, 8, 30];
+/// A process that has settled is looked at again after this many seconds and up to as many more, by its pid, so
 /// that those which came together aren't all looked at together.
-const SETTLED_RECHECK_TICKS: u64 = 600;
+const SETTLED_RECHECK: u64 = 600;
+/// A process without an owner that uses this much in a tick is looked at again soon: it may have been moved.
+const BUSY: CpuTime = CpuTime::from_nanos(10_000_000);
+/// What "soon" is.
+const BUSY_RECHECK: Duration = Duration::from_secs(5);
 
 /// The kernel's limit for a pid on 64-bit machines (`PID_MAX_LIMIT`); larger names aren't processes.
 const PID_MAX: u32 = 4 << 20;
 
-/// What may be asked of a process when it is looked at closely.
-#[derive(Debug)]
-pub(crate) struct Sighting<'a> {
-    /// The text of /proc/PID/cgroup.
-    pub(crate) cgroups: &'a str,
+/// What the table's user says of a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judgement {
+    /// It is still there.
+    pub(crate) is_valid: bool,
+    /// Nobody owns it.
+    pub(crate) is_unowned: bool,
+    /// The resident memory of processes there is asked for.
+    pub(crate) wants_memory: bool,
+}
+
+/// One tick of the table.
+pub(crate) struct Round<'a, Place> {
+    /// Now, on a clock that doesn't stop.
+    pub(crate) now: Duration,
+    /// What a process can have used at most since the last tick.
+    pub(crate) possible: CpuTime,
+    /// Judges the place of a known process.
+    pub(crate) judge: &'a dyn Fn(&Place) -> Judgement,
+    /// Finds the place of a process from the text of its /proc/PID/cgroup.
+    pub(crate) resolve: &'a mut dyn FnMut(&str) -> Option<Place>,
 }
 
 /// One process.
@@ -52,8 +73,8 @@ pub struct Process<Place> {
     pub resident: Option<Bytes>,
     inode: u64,
     total: CpuTime,
-    seen_at: u64,
-    next_check: u64,
+    seen_at: Duration,
+    next_check: Duration,
 }
 
 /// Where CPU time comes from.
@@ -87,8 +108,8 @@ pub struct ProcessTable<Place> {
 pub struct ProcessChanges {
     /// Processes (pid, start time) that were there in the last tick and are gone.
     pub ended: Vec<(u32, u64)>,
-    /// Processes that were seen for the first time but left out because there are too many.
-    pub dropped: u64,
+    /// Processes left out because there are too many.
+    pub left_out: u64,
 }
 
 impl<Place: Clone> ProcessTable<Place> {
@@ -113,49 +134,34 @@ impl<Place: Clone> ProcessTable<Place> {
         self.source
     }
 
-    /// Lists the processes and reads their CPU time. `resolve` is asked for the place of processes that are new,
-    /// young, or due for another look; `is_valid` says whether a place is still there, `wants_memory` whether
-    /// the resident memory of a process there is asked for.
+    /// Lists the processes and reads their CPU time. Processes that are new, young or due for another look are
+    /// looked at closely.
     ///
     /// # Errors
     /// /proc can't be listed; everything is kept as it was.
-    pub(crate) fn tick(
-        &mut self,
-        is_valid: impl Fn(&Place) -> bool,
-        wants_memory: impl Fn(&Place) -> bool,
-        mut resolve: impl FnMut(&Sighting<'_>) -> Option<Place>,
-    ) -> io::Result<ProcessChanges> {
+    pub(crate) fn tick(&mut self, mut round: Round<'_, Place>) -> io::Result<ProcessChanges> {
         self.list()?;
         self.tick = self.tick.saturating_add(1);
-        let first = self.tick == 1;
         let mut changes = ProcessChanges::default();
         let mut old = std::mem::take(&mut self.processes).into_iter().peekable();
         let listed = std::mem::take(&mut self.listed);
         let mut processes = Vec::with_capacity(listed.len());
         for &(pid, inode) in &listed {
             while let Some(gone) = old.next_if(|process| process.pid < pid) {
-                self.end(&mut changes, &gone);
+                changes.end(&gone);
             }
-            let known = old.next_if(|process| process.pid == pid);
-            let seen = match known {
-                Some(process) if process.inode == inode => {
-                    self.update(process, &is_valid, &wants_memory, &mut resolve)
-                }
-                Some(process) => self.reidentify(process, inode, &mut changes, &mut resolve),
+            let seen = match old.next_if(|process| process.pid == pid) {
+                Some(process) => self.update(process, inode, &mut round, &mut changes),
                 None if processes.len() >= self.cap => {
-                    changes.dropped = changes.dropped.saturating_add(1);
+                    changes.left_out = changes.left_out.saturating_add(1);
                     None
                 }
-                None => self.discover(pid, inode, first, &mut resolve),
+                None => self.discover(pid, inode, &mut round),
             };
-            match seen {
-                Some(Ok(process)) => processes.push(process),
-                Some(Err(gone)) => self.end(&mut changes, &gone),
-                None => {}
-            }
+            processes.extend(seen);
         }
         for gone in old {
-            self.end(&mut changes, &gone);
+            changes.end(&gone);
         }
         self.listed = listed;
         self.processes = processes;
@@ -167,92 +173,75 @@ impl<Place: Clone> ProcessTable<Place> {
         self.processes.iter().filter(|process| process.place.is_some())
     }
 
-    fn end(&self, changes: &mut ProcessChanges, gone: &Process<Place>) {
-        if gone.place.is_some() {
-            changes.ended.push((gone.pid, gone.start_time));
-        }
-    }
-
-    /// Reads what a known process used. `Err` gives it back if it is gone.
+    /// Reads what a known process used. None if it is gone.
     fn update(
         &mut self,
         mut process: Process<Place>,
-        is_valid: &impl Fn(&Place) -> bool,
-        wants_memory: &impl Fn(&Place) -> bool,
-        resolve: &mut impl FnMut(&Sighting<'_>) -> Option<Place>,
-    ) -> Option<Result<Process<Place>, Process<Place>>> {
-        let Some(place) = &process.place else {
-            return Some(Ok(process));
+        inode: u64,
+        round: &mut Round<'_, Place>,
+        changes: &mut ProcessChanges,
+    ) -> Option<Process<Place>> {
+        let judgement = process.place.as_ref().map(|place| (round.judge)(place));
+        let total = match judgement {
+            Some(_) => self.cpu_time(process.pid),
+            // Kernel threads aren't read.
+            None => Some(CpuTime::ZERO),
         };
-        let is_due = process.next_check <= self.tick || !is_valid(place);
-        let Some(total) = self.cpu_time(process.pid) else {
-            return Some(Err(process));
+        let Some(total) = total else {
+            changes.end(&process);
+            return None;
         };
-        if total < process.total {
-            // A clock that falls is another process behind the same pid.
-            let inode = process.inode;
-            let mut changes = ProcessChanges::default();
-            return match self.reidentify(process, inode, &mut changes, resolve) {
-                Some(Ok(process)) => Some(Ok(process)),
-                _ => None,
+        // Another inode number: another process, or the kernel dropped the old inode from its cache. A clock that
+        // falls is another process in any case.
+        let is_doubtful = process.inode != inode || total < process.total;
+        let is_due = judgement.is_some_and(|place| process.next_check <= round.now || !place.is_valid);
+        if is_doubtful || is_due {
+            let Some(stat) = self.stat(process.pid) else {
+                changes.end(&process);
+                return None;
             };
+            let is_same = stat.start_time == process.start_time
+                && stat.is_kernel_thread == judgement.is_none()
+                && total >= process.total;
+            if !is_same {
+                changes.end(&process);
+                return self.discover(process.pid, inode, round);
+            }
+            process.inode = inode;
+            if judgement.is_some() {
+                self.look_again(&mut process, stat, round);
+            }
         }
         process.delta = total.saturating_sub(process.total);
         process.total = total;
-        if is_due && let Some(stat) = self.stat(process.pid) {
-            if stat.start_time != process.start_time {
-                return Some(Err(process));
+        if let Some(place) = judgement {
+            if place.is_unowned && process.delta >= BUSY {
+                process.next_check = process.next_check.min(round.now.saturating_add(BUSY_RECHECK));
             }
-            if *process.comm != *stat.comm {
-                process.comm = stat.comm.into();
+            // One process in 32 a tick: memory moves slowly, and each reading costs a file.
+            if process.resident.is_none() || u64::from(process.pid % 32) == self.tick % 32 {
+                process.resident = if place.wants_memory { self.resident(process.pid) } else { None };
             }
-            if let Some(place) = self.place(process.pid, resolve) {
-                process.place = Some(place);
-            }
-            process.next_check = next_check(process.pid, process.seen_at, self.tick);
         }
-        // One process in 32 a tick: memory moves slowly, and each reading costs a file.
-        if process.resident.is_none() || u64::from(process.pid % 32) == self.tick % 32 {
-            let wanted = process.place.as_ref().is_some_and(wants_memory);
-            process.resident = if wanted { self.resident(process.pid) } else { None };
-        }
-        Some(Ok(process))
+        Some(process)
     }
 
-    /// Finds out whether a pid with a new inode number is the process that it was (its inode was dropped from
-    /// the kernel's cache) or another one.
-    fn reidentify(
-        &mut self,
-        mut process: Process<Place>,
-        inode: u64,
-        changes: &mut ProcessChanges,
-        resolve: &mut impl FnMut(&Sighting<'_>) -> Option<Place>,
-    ) -> Option<Result<Process<Place>, Process<Place>>> {
-        let Some(stat) = self.stat(process.pid) else {
-            return Some(Err(process));
-        };
-        if stat.start_time == process.start_time && stat.is_kernel_thread == process.place.is_none() {
-            process.inode = inode;
-            if process.place.is_some() {
-                let total = self.cpu_time(process.pid).unwrap_or(process.total);
-                process.delta = total.saturating_sub(process.total);
-                process.total = process.total.max(total);
-            }
-            return Some(Ok(process));
+    /// Brings the name and the place of a known process up to date.
+    fn look_again(&mut self, process: &mut Process<Place>, stat: Stat, round: &mut Round<'_, Place>) {
+        if *process.comm != *stat.comm {
+            process.comm = stat.comm.into();
         }
-        self.end(changes, &process);
-        self.discover(process.pid, inode, false, resolve)
+        if let Some(place) = self.place(process.pid, round) {
+            process.place = Some(place);
+        }
+        process.next_check = next_check(process.pid, process.seen_at, round.now);
     }
 
-    /// Makes an entry for a process that is new. What it used so far counts, unless this is the first tick.
-    fn discover(
-        &mut self,
-        pid: u32,
-        inode: u64,
-        first: bool,
-        resolve: &mut impl FnMut(&Sighting<'_>) -> Option<Place>,
-    ) -> Option<Result<Process<Place>, Process<Place>>> {
+    /// Makes an entry for a process that is new. What it used so far counts, unless this is the first tick or it
+    /// is more than it can have used since the last one: then it was there before, unseen.
+    fn discover(&mut self, pid: u32, inode: u64, round: &mut Round<'_, Place>) -> Option<Process<Place>> {
         let stat = self.stat(pid)?;
+        let is_first = self.tick == 1;
         let mut process = Process {
             pid,
             start_time: stat.start_time,
@@ -262,29 +251,28 @@ impl<Place: Clone> ProcessTable<Place> {
             resident: None,
             inode,
             total: CpuTime::ZERO,
-            seen_at: self.tick,
+            seen_at: round.now,
             // What ran before the daemon has settled already.
-            next_check: if first {
-                settled_check(pid, self.tick)
+            next_check: if is_first {
+                settled_check(pid, round.now)
             } else {
-                next_check(pid, self.tick, self.tick)
+                next_check(pid, round.now, round.now)
             },
         };
         if stat.is_kernel_thread {
-            return Some(Ok(process));
+            return Some(process);
         }
-        process.place = self.place(pid, resolve);
+        process.place = Some(self.place(pid, round)?);
         process.total = self.cpu_time(pid)?;
-        if !first {
+        if !is_first && process.total <= round.possible {
             process.delta = process.total;
         }
-        process.place.is_some().then_some(Ok(process))
+        Some(process)
     }
 
-    fn place(&mut self, pid: u32, resolve: &mut impl FnMut(&Sighting<'_>) -> Option<Place>) -> Option<Place> {
+    fn place(&mut self, pid: u32, round: &mut Round<'_, Place>) -> Option<Place> {
         self.read(pid, "cgroup").ok()?;
-        let cgroups = String::from_utf8_lossy(&self.buffer);
-        resolve(&Sighting { cgroups: &cgroups })
+        (round.resolve)(&String::from_utf8_lossy(&self.buffer))
     }
 
     fn stat(&mut self, pid: u32) -> Option<Stat> {
@@ -342,16 +330,23 @@ impl<Place: Clone> ProcessTable<Place> {
     }
 }
 
-/// When a process is looked at again that was first seen at tick `seen_at`.
-fn next_check(pid: u32, seen_at: u64, tick: u64) -> u64 {
-    let age = tick.saturating_sub(seen_at);
-    let next = RECHECK_TICKS.iter().find(|&&at| at > age);
-    next.map_or_else(|| settled_check(pid, tick), |at| seen_at.saturating_add(*at))
+impl ProcessChanges {
+    fn end<Place>(&mut self, gone: &Process<Place>) {
+        if gone.place.is_some() {
+            self.ended.push((gone.pid, gone.start_time));
+        }
+    }
+}
+
+/// When a process is looked at again that was first seen at `seen_at`.
+fn next_check(pid: u32, seen_at: Duration, now: Duration) -> Duration {
+    let ages = RECHECK_AGES.iter().map(|&age| seen_at.saturating_add(Duration::from_secs(age)));
+    ages.into_iter().find(|at| *at > now).unwrap_or_else(|| settled_check(pid, now))
 }
 
 /// When a process is looked at again that has settled.
-fn settled_check(pid: u32, tick: u64) -> u64 {
-    tick.saturating_add(SETTLED_RECHECK_TICKS).saturating_add(u64::from(pid) % SETTLED_RECHECK_TICKS)
+fn settled_check(pid: u32, now: Duration) -> Duration {
+    now.saturating_add(Duration::from_secs(SETTLED_RECHECK + u64::from(pid) % SETTLED_RECHECK))
 }
 
 /// The CPU time of a process by its CPU clock. The clock's id is made as in the kernel's

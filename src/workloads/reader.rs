@@ -11,7 +11,7 @@ use crate::workloads::cgroup::{CgroupReader, possible_cpu_time};
 use crate::workloads::hierarchy::{Hierarchy, Layout, discover};
 use crate::workloads::join::{Hierarchies, Place};
 use crate::workloads::owners::{OwnerId, OwnerTable};
-use crate::workloads::process::{ClockSource, ProcessTable};
+use crate::workloads::process::{ClockSource, Judgement, ProcessTable, Round};
 use crate::workloads::procfile::{parse_busy, parse_meminfo};
 use crate::workloads::usage::{ProcessUsage, ReadFailure, UsageNode, WorkloadTick};
 
@@ -48,7 +48,9 @@ pub struct WorkloadReader {
     /// By owner: whether its memory can only be told from its processes.
     by_process: Vec<bool>,
     ended: Vec<(u32, u64)>,
-    dropped_processes: u64,
+    left_out: u64,
+    elapsed: Duration,
+    now: Duration,
     machine_memory: Option<(Bytes, Bytes)>,
     cpus: u32,
     busy: Option<CpuTime>,
@@ -67,7 +69,9 @@ impl WorkloadReader {
             processes,
             by_process: Vec::new(),
             ended: Vec::new(),
-            dropped_processes: 0,
+            left_out: 0,
+            elapsed: Duration::ZERO,
+            now: Duration::ZERO,
             machine_memory: None,
             cpus: 1,
             busy: None,
@@ -97,12 +101,14 @@ impl WorkloadReader {
         self.processes.source()
     }
 
-    /// Reads the cgroups; `elapsed` is the time since the last call.
+    /// Reads the cgroups; `now` is on a clock that doesn't stop, `elapsed` the time since the last call.
     ///
     /// # Errors
     /// No hierarchy that accounts CPU time is mounted, or something in one can't be read.
-    pub fn read_cgroups(&mut self, elapsed: Duration) -> Result<(), ReadFailure> {
+    pub fn read_cgroups(&mut self, now: Duration, elapsed: Duration) -> Result<(), ReadFailure> {
         self.tick = self.tick.saturating_add(1);
+        self.now = now;
+        self.elapsed = elapsed;
         if self.tick.is_multiple_of(SURVEY_TICKS) {
             self.survey();
         }
@@ -139,19 +145,25 @@ impl WorkloadReader {
         }
         let (hierarchies, owners, by_process) = (&self.hierarchies, &self.owners, &self.by_process);
         let mut places = Vec::new();
-        let wants_memory = |place: &Place| {
+        let judge = |place: &Place| {
             let owner = hierarchies.owner_of(owners, place);
-            by_process.get(owner.index()).copied().unwrap_or(false)
+            Judgement {
+                is_valid: hierarchies.is_valid(place),
+                is_unowned: owner == OwnerId::SYSTEM,
+                wants_memory: by_process.get(owner.index()).copied().unwrap_or(false),
+            }
         };
-        let changes = self.processes.tick(
-            |place| hierarchies.is_valid(place),
-            wants_memory,
-            |sighting| {
-                let place = hierarchies.place(sighting.cgroups);
-                places.push(place);
-                Some(place)
-            },
-        );
+        let mut resolve = |cgroups: &str| {
+            let place = hierarchies.place(cgroups);
+            places.push(place);
+            Some(place)
+        };
+        let changes = self.processes.tick(Round {
+            now: self.now,
+            possible: possible_cpu_time(self.elapsed, self.cpus.into()),
+            judge: &judge,
+            resolve: &mut resolve,
+        });
         for place in places {
             self.hierarchies.learn(place);
         }
@@ -160,7 +172,7 @@ impl WorkloadReader {
             detail: format!("{}: {error}", self.settings.procfs.display()),
         })?;
         self.ended = changes.ended;
-        self.dropped_processes = self.dropped_processes.saturating_add(changes.dropped);
+        self.left_out = self.left_out.max(changes.left_out);
         if self.tick.is_multiple_of(SURVEY_TICKS) {
             self.hierarchies.forget_gone();
         }
@@ -195,7 +207,7 @@ impl WorkloadReader {
                 cpu_time: process.delta,
             });
         }
-        let memory = self.memory(resident);
+        let memory = self.memory(&resident);
         WorkloadTick {
             busy: self.busy_delta(&tree.nodes),
             nodes: tree.nodes,
@@ -204,17 +216,18 @@ impl WorkloadReader {
             memory,
             machine_memory: self.machine_memory,
             cpus: self.cpus,
-            dropped_processes: self.dropped_processes,
+            left_out_processes: self.left_out,
         }
     }
 
     /// Memory by owner: what is charged to its cgroups less what is charged to other owners inside, or else what
     /// its processes have resident.
-    fn memory(&mut self, resident: HashMap<OwnerId, u64>) -> Vec<(OwnerId, Bytes)> {
-        let mut sums: HashMap<OwnerId, i128> = HashMap::new();
+    fn memory(&mut self, resident: &HashMap<OwnerId, u64>) -> Vec<(OwnerId, Bytes)> {
+        // By owner: which hierarchy's groups were added up, and their sum.
+        let mut sums: Vec<Option<(usize, i128)>> = vec![None; self.owners.bound()];
         self.by_process.clear();
-        self.by_process.resize(self.owners.len(), false);
-        for reader in self.hierarchies.readers() {
+        self.by_process.resize(self.owners.bound(), false);
+        for (which, reader) in self.hierarchies.readers().enumerate() {
             for node in reader.tree().iter().filter(|node| node.is_border && !node.vanished) {
                 let Some(bytes) = reader.memory(node) else {
                     if let Some(flag) = self.by_process.get_mut(node.owner.index()) {
@@ -222,31 +235,33 @@ impl WorkloadReader {
                     }
                     continue;
                 };
-                *sums.entry(node.owner).or_default() += i128::from(bytes.0);
-                let above =
-                    node.parent.and_then(|parent| reader.tree().node(parent)).map(|parent| parent.owner);
-                if let Some(outer) = above.filter(|outer| !outer.is_shared()) {
-                    *sums.entry(outer).or_default() -= i128::from(bytes.0);
+                // Both trees may show the same group, which has its memory once.
+                let mut add = |owner: OwnerId, bytes: i128, begins: bool| match sums.get_mut(owner.index()) {
+                    Some(Some((by, sum))) if *by == which => *sum += bytes,
+                    Some(slot @ None) if begins => *slot = Some((which, bytes)),
+                    _ => {}
+                };
+                add(node.owner, i128::from(bytes.0), true);
+                let above = node.parent.and_then(|parent| reader.tree().node(parent));
+                if let Some(above) = above.filter(|above| !above.owner.is_shared()) {
+                    add(above.owner, -i128::from(bytes.0), false);
                 }
             }
         }
-        for (owner, bytes) in resident {
-            if self.by_process.get(owner.index()).copied().unwrap_or(false) {
-                sums.entry(owner).or_insert(i128::from(bytes));
+        let mut memory = Vec::new();
+        for (index, sum) in sums.into_iter().enumerate() {
+            let Some(id) = OwnerId::from_index(index) else { continue };
+            let charged = sum.map(|(_, bytes)| u64::try_from(bytes).unwrap_or(0));
+            if let Some(bytes) = charged.or_else(|| resident.get(&id).copied()).filter(|bytes| *bytes > 0) {
+                memory.push((id, Bytes(bytes)));
             }
         }
-        let mut memory: Vec<_> = sums
-            .into_iter()
-            .filter_map(|(owner, bytes)| u64::try_from(bytes).ok().map(|bytes| (owner, Bytes(bytes))))
-            .filter(|(_, bytes)| bytes.0 > 0)
-            .collect();
-        memory.sort_unstable();
         memory
     }
 
     /// CPU time of the whole machine: what the root cgroup counts, else /proc/stat.
     fn busy_delta(&mut self, nodes: &[UsageNode]) -> Option<CpuTime> {
-        let is_whole = self.layout.cpu.as_ref().is_some_and(|hierarchy| hierarchy.root == "/");
+        let is_whole = self.layout.cpu.as_ref().is_some_and(Hierarchy::is_whole);
         if is_whole && let Some(delta) = nodes.first().and_then(|root| root.delta) {
             self.busy = None;
             return Some(delta);
@@ -269,14 +284,23 @@ impl WorkloadReader {
         if !self.settings.cgroups || layout == self.layout {
             return;
         }
+        let is_same = layout.cpu == self.layout.cpu && layout.second_cpu == self.layout.second_cpu;
         self.layout = layout;
         let Layout { cpu, second_cpu, memory } = self.layout.clone();
-        let open = |hierarchy: Hierarchy, share: usize| {
+        if is_same {
+            for reader in self.hierarchies.readers_mut() {
+                reader.set_memory(memory.clone());
+            }
+            return;
+        }
+        let share = if second_cpu.is_some() { 2 } else { 1 };
+        let births = self.hierarchies.births();
+        let open = |hierarchy: Hierarchy| {
             let budget = self.settings.open_files / share;
-            CgroupReader::new(hierarchy, memory.clone(), budget, self.settings.max_cgroups)
+            let cap = self.settings.max_cgroups.div_ceil(share);
+            CgroupReader::new(hierarchy, memory.clone(), budget, cap, births)
         };
-        let first = cpu.map(|hierarchy| open(hierarchy, 2));
-        let second = second_cpu.map(|hierarchy| open(hierarchy, 2));
+        let (first, second) = (cpu.map(open), second_cpu.map(open));
         self.hierarchies.replace(first, second, &mut self.owners);
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) vanished: bool,
     /// Whether it was made since the last tick (not so for what was there at the start).
     pub(crate) fresh: bool,
+    /// Its key among the parent's children.
+    name: OsString,
     children: HashMap<OsString, usize>,
     kind: Owner,
     depth: usize,
@@ -82,11 +84,14 @@ pub(crate) struct CgroupTree {
     started: bool,
     reshaped: bool,
     overflowed: bool,
+    /// A directory that is there but couldn't be looked at, and why.
+    failed: Option<String>,
 }
 
 impl CgroupTree {
-    /// The tree below `mount`, which shows the cgroup `root`; at most `cap` cgroups are looked at.
-    pub(crate) fn new(mount: PathBuf, root: &str, cap: usize) -> Self {
+    /// The tree below `mount`, which shows the cgroup `root`; at most `cap` cgroups are looked at. `births` is how
+    /// many nodes other trees have named before.
+    pub(crate) fn new(mount: PathBuf, root: &str, cap: usize, births: u64) -> Self {
         // A root outside the reader's cgroup namespace ("/../..") is the real root.
         let prefix = if root.starts_with("/..") { "" } else { root.trim_end_matches('/') }.to_owned();
         Self {
@@ -95,12 +100,13 @@ impl CgroupTree {
             nodes: Vec::new(),
             free: Vec::new(),
             order: Vec::new(),
-            births: 0,
+            births,
             cap,
             capped: false,
             started: false,
             reshaped: false,
             overflowed: false,
+            failed: None,
         }
     }
 
@@ -110,10 +116,11 @@ impl CgroupTree {
     /// # Errors
     /// The root can't be listed.
     pub(crate) fn sync(&mut self, owners: &mut OwnerTable, list_all: bool) -> io::Result<()> {
+        self.failed = None;
         self.drop_vanished();
         if self.nodes.is_empty() {
             fs::metadata(&self.mount)?;
-            self.add(self.mount.clone(), None, Owner::System, owners);
+            self.add(self.mount.clone(), OsString::new(), None, Owner::System, owners);
         }
         if list_all {
             self.capped = false;
@@ -123,15 +130,10 @@ impl CgroupTree {
         let mut next = 0;
         while let Some(&index) = queue.get(next) {
             next += 1;
-            match self.is_list_due(index, list_all) {
-                Ok(false) => {}
-                Ok(true) => match self.list(index, owners) {
-                    Ok(added) => queue.extend(added),
-                    Err(error) if index == 0 => return Err(error),
-                    Err(_) => self.vanish(index, owners),
-                },
+            match self.look(index, list_all, owners) {
+                Ok(added) => queue.extend(added),
                 Err(error) if index == 0 => return Err(error),
-                Err(_) => self.vanish(index, owners),
+                Err(error) => self.lose(index, &error, owners),
             }
         }
         self.started = true;
@@ -164,8 +166,7 @@ impl CgroupTree {
                     added.extend_from_slice(&new);
                     parents.extend(new);
                 }
-                Err(_) if index != 0 => self.vanish(index, owners),
-                Err(_) => {}
+                Err(error) => self.lose(index, &error, owners),
             }
         }
         if self.reshaped {
@@ -206,8 +207,14 @@ impl CgroupTree {
         self.node(index).filter(|node| !node.vanished)
     }
 
+    /// Whether there is a node for this very path relative to the mount.
+    pub(crate) fn holds(&self, relative: &Path) -> bool {
+        let node = relative.to_str().and_then(|path| self.find(path));
+        node.is_some_and(|node| self.relative_path(node) == relative)
+    }
+
     /// One more than the largest place of a node.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn bound(&self) -> usize {
         self.nodes.len()
     }
 
@@ -221,6 +228,16 @@ impl CgroupTree {
         node.directory.strip_prefix(&self.mount).unwrap_or(Path::new(""))
     }
 
+    /// A cgroup that is there but couldn't be looked at, and why.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// How many nodes were named so far, in this tree and those before it.
+    pub(crate) fn births(&self) -> u64 {
+        self.births
+    }
+
     /// Gives up every node, for a hierarchy that can't be read any more.
     pub(crate) fn clear(&mut self, owners: &mut OwnerTable) {
         for node in self.nodes.drain(..).flatten().filter(|node| node.is_border && !node.vanished) {
@@ -231,15 +248,23 @@ impl CgroupTree {
         self.started = false;
     }
 
-    fn is_list_due(&self, index: usize, list_all: bool) -> io::Result<bool> {
-        let Some(node) = self.node(index).filter(|node| node.is_open()) else {
-            return Ok(false);
+    /// Lists a directory if it is due; returns the new nodes.
+    fn look(&mut self, index: usize, list_all: bool, owners: &mut OwnerTable) -> io::Result<Vec<usize>> {
+        let Some(node) = self.node(index).filter(|node| node.is_open()) else { return Ok(Vec::new()) };
+        let is_due = node.dirty || node.list_always || list_all || {
+            let links = usize::try_from(fs::metadata(&node.directory)?.nlink()).unwrap_or(usize::MAX);
+            links != node.children.len().saturating_add(2)
         };
-        if node.dirty || node.list_always || list_all {
-            return Ok(true);
+        if is_due { self.list(index, owners) } else { Ok(Vec::new()) }
+    }
+
+    /// Takes a node for removed if its directory is; any other error leaves it as it is.
+    fn lose(&mut self, index: usize, error: &io::Error, owners: &mut OwnerTable) {
+        if is_gone(error) {
+            self.vanish(index, owners);
+        } else if let Some(node) = self.node(index) {
+            self.failed = Some(format!("{}: {error}", node.directory.display()));
         }
-        let links = fs::metadata(&node.directory)?.nlink();
-        Ok(usize::try_from(links).unwrap_or(usize::MAX) != node.children.len().saturating_add(2))
     }
 
     /// Compares a directory with the known children; returns the new ones.
@@ -277,7 +302,7 @@ impl CgroupTree {
             }
             let path = directory.join(&name);
             let owner = classify(&self.cgroup_path(&path));
-            let child = self.add(path, Some(index), owner, owners);
+            let child = self.add(path, name.clone(), Some(index), owner, owners);
             if let Some(node) = self.nodes.get_mut(index).and_then(Option::as_mut) {
                 node.children.insert(name, child);
             }
@@ -294,6 +319,7 @@ impl CgroupTree {
     fn add(
         &mut self,
         directory: PathBuf,
+        name: OsString,
         parent: Option<usize>,
         kind: Owner,
         owners: &mut OwnerTable,
@@ -318,6 +344,7 @@ impl CgroupTree {
             is_measured: is_border || parent.is_none(),
             vanished: false,
             fresh: self.started,
+            name,
             children: HashMap::new(),
             kind,
             depth,
@@ -349,9 +376,13 @@ impl CgroupTree {
             stack.extend(node.children.values().copied());
         }
         // Its name is free for a new cgroup at once, even before the node is dropped.
-        let parent = self.node(index).and_then(|node| node.parent);
-        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(parent)).and_then(Option::as_mut) {
-            parent.children.retain(|_, child| *child != index);
+        let Some((name, Some(parent))) = self.node(index).map(|node| (node.name.clone(), node.parent)) else {
+            return;
+        };
+        if let Some(parent) = self.nodes.get_mut(parent).and_then(Option::as_mut)
+            && parent.children.get(&name) == Some(&index)
+        {
+            parent.children.remove(&name);
         }
     }
 
@@ -422,6 +453,13 @@ impl CgroupTree {
             self.overflowed |= node.owner.is_shared();
         }
     }
+}
+
+/// Whether an error says that a cgroup was removed.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error();
+    [Errno::ENOENT, Errno::ENODEV, Errno::ENOTDIR].into_iter().any(|gone| code == Some(gone as i32))
 }
 
 #[cfg(test)]

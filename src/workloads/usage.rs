@@ -22,6 +22,8 @@ pub struct UsageNode {
     pub rate: CpuTime,
     /// What living processes used that are in this very node.
     pub direct: CpuTime,
+    /// Whether `delta` is counted in clock ticks, so that in a quiet second it may show nothing at all.
+    pub is_coarse: bool,
     /// The part of `delta` that stands in the list a second time, under a finer owner of another hierarchy.
     pub elsewhere: CpuTime,
 }
@@ -68,6 +70,6 @@ pub struct WorkloadTick {
     pub machine_memory: Option<(Bytes, Bytes)>,
     /// CPUs that are online.
     pub cpus: u32,
-    /// Processes left out because there are too many, since the start.
-    pub dropped_processes: u64,
+    /// Processes left out because there are too many: the most there were in one tick.
+    pub left_out_processes: u64,
 }

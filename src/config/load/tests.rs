@@ -111,8 +111,6 @@ fn values_out_of_range_name_the_key_and_the_range() {
         ("[sample]\ninterval = 61", "sample.interval"),
         ("[web]\nmax_requests = 0", "web.max_requests"),
         ("[web]\nlisten_address = []", "web.listen_address"),
-        ("[web]\ntelemetry_path = \"metrics\"", "web.telemetry_path"),
-        ("[web]\ntelemetry_path = \"/-/healthy\"", "web.telemetry_path"),
         ("[model]\ncpu_tdp_watts = -1", "model.cpu_tdp_watts"),
         ("[model]\ncpu_tdp_watts = 10\ncpu_idle_watts = 11", "model.cpu_idle_watts"),
         ("[baseline]\npackage = nan", "baseline.package"),

@@ -6,9 +6,6 @@ use super::{Samples, Source};
 use crate::snapshot::{EnergyCell, ProcessTotals, WorkloadTotals};
 use crate::workloads::owner::{Owner, OwnerKind};
 
-/// Digits of a container id that are exported, as container tools print it.
-const SHORT_ID: usize = 12;
-
 /// The workloads of one kind. Live ones come first, so that they win where an ended one has the same labels.
 fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
     let of_kind = move |totals: &&WorkloadTotals| totals.owner.kind() == kind;
@@ -23,7 +20,7 @@ fn processes(source: Source<'_>) -> impl Iterator<Item = &ProcessTotals> {
 }
 
 fn process_labels<'a>(pid: &'a str, totals: &'a ProcessTotals) -> [&'a str; 4] {
-    let (container_id, unit) = process_owner(&totals.owner);
+    let [container_id, unit] = totals.owner.process_labels();
     [pid, &totals.comm, container_id, unit]
 }
 
@@ -46,7 +43,9 @@ pub(super) fn workload_power(source: Source<'_>, kind: OwnerKind, out: &mut Samp
         let user = user(&totals.owner);
         let labels = OwnerLabels::new(&totals.owner, &user);
         for cell in &totals.components {
-            out.push(labels.as_slice(), &[cell.component.as_str()], cell.power.0);
+            if let Some(power) = cell.power {
+                out.push(labels.as_slice(), &[cell.component.as_str()], power.0);
+            }
         }
     }
 }
@@ -96,8 +95,8 @@ impl<'a> OwnerLabels<'a> {
     /// The labels of `owner`; `user` is its uid in digits, for jobs.
     fn new(owner: &'a Owner, user: &'a str) -> Self {
         let (values, len) = match owner {
-            Owner::Container { runtime, id, name, pod_uid } => {
-                (["", pod_uid, name, short_id(id), runtime.as_str()], 5)
+            Owner::Container { runtime, name, pod_uid, .. } => {
+                (["", pod_uid, name, owner.container_id_short(), runtime.as_str()], 5)
             }
             Owner::Pod { pod_uid } => (["", pod_uid, "", "", ""], 5),
             Owner::Unit { unit } => ([unit, "", "", "", ""], 1),
@@ -119,17 +118,4 @@ fn user(owner: &Owner) -> Cow<'static, str> {
         Owner::Job { uid: Some(uid), .. } => Cow::Owned(uid.to_string()),
         _ => Cow::Borrowed(""),
     }
-}
-
-/// The values of the `container_id` and `unit` labels of a process.
-fn process_owner(owner: &Owner) -> (&str, &str) {
-    match owner {
-        Owner::Container { id, .. } => (short_id(id), ""),
-        Owner::Unit { unit } => ("", unit),
-        Owner::Pod { .. } | Owner::Job { .. } | Owner::Vm { .. } | Owner::System => ("", ""),
-    }
-}
-
-fn short_id(id: &str) -> &str {
-    id.get(..SHORT_ID).unwrap_or(id)
 }

@@ -16,7 +16,7 @@ impl Fixture {
             root: "/".to_owned(),
             controllers: Vec::new(),
         };
-        let reader = CgroupReader::new(hierarchy.clone(), Some(hierarchy), 100, 1000);
+        let reader = CgroupReader::new(hierarchy.clone(), Some(hierarchy), 100, 1000, 0);
         let fixture = Self { dir, owners: OwnerTable::new(100), reader };
         fixture.set("", 0);
         fixture
@@ -51,7 +51,7 @@ fn deltas_of_both_versions() {
         let mut fixture = Fixture::new(version);
         fixture.set("a.service", 500);
         fixture.tick();
-        assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO), "what was used before isn't ours");
+        assert_eq!(fixture.delta("a.service"), None, "what was used before isn't ours");
         fixture.set("a.service", 700);
         fixture.set("b.service", 40);
         fixture.set("", 900);
@@ -81,7 +81,7 @@ fn a_group_that_used_more_than_possible_was_renamed() {
     fixture.tick();
     fixture.set("a.service", 60_000_000);
     fixture.tick();
-    assert_eq!(fixture.delta("a.service"), Some(CpuTime::ZERO));
+    assert_eq!(fixture.delta("a.service"), None);
     fixture.set("a.service", 60_000_050);
     fixture.tick();
     assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(50)));
@@ -126,4 +126,37 @@ fn memory_is_read_for_owners() {
     fixture.tick();
     let node = fixture.reader.tree().find("a.service").unwrap();
     assert_eq!(fixture.reader.memory(node), Some(Bytes(4096)));
+}
+
+#[test]
+fn a_group_that_gets_its_first_container_late_or_again_hides_nothing_of_it() {
+    let id = "0123456789abcdef".repeat(4);
+    let container = format!("docker/{id}");
+    let mut fixture = Fixture::new(Version::V1);
+    fixture.set("docker", 500);
+    fixture.tick();
+    for total in [900, 5_000] {
+        fixture.set("docker", total);
+        fixture.set(&container, 400);
+        fixture.tick();
+        assert_eq!(fixture.delta(&container), Some(CpuTime::from_micros(400)));
+        assert_eq!(fixture.delta("docker"), None, "nobody looked at it before");
+        fs::remove_dir_all(fixture.dir.path().join(&container)).unwrap();
+        fixture.tick();
+        fixture.tick();
+    }
+}
+
+#[test]
+fn a_group_made_anew_under_its_name_between_two_ticks_is_a_new_one() {
+    let mut fixture = Fixture::new(Version::V1);
+    fixture.set("a.service", 500);
+    fixture.tick();
+    fixture.set("b.service", 1);
+    fs::remove_dir_all(fixture.dir.path().join("a.service")).unwrap();
+    fs::create_dir(fixture.dir.path().join("takes.the.inode")).unwrap();
+    fs::remove_dir_all(fixture.dir.path().join("b.service")).unwrap();
+    fixture.set("a.service", 40);
+    fixture.tick();
+    assert_eq!(fixture.delta("a.service"), Some(CpuTime::from_micros(40)));
 }

@@ -7,8 +7,19 @@ fn table(root: &Path) -> ProcessTable<String> {
     ProcessTable::new(root, 100_000)
 }
 
+fn tick_at(table: &mut ProcessTable<String>, now: Duration) -> ProcessChanges {
+    table
+        .tick(Round {
+            now,
+            possible: CpuTime::from_nanos(60_000_000_000),
+            judge: &|_| Judgement { is_valid: true, is_unowned: false, wants_memory: false },
+            resolve: &mut |cgroups| Some(cgroups.to_owned()),
+        })
+        .unwrap()
+}
+
 fn tick(table: &mut ProcessTable<String>) -> ProcessChanges {
-    table.tick(|_| true, |_| false, |sighting| Some(sighting.cgroups.to_owned())).unwrap()
+    tick_at(table, Duration::from_secs(1))
 }
 
 fn write_stat(root: &Path, pid: u32, comm: &str, flags: u64, ticks: u64, start: u64) {
@@ -85,20 +96,51 @@ fn the_number_of_processes_is_bounded() {
         write_stat(dir.path(), pid, "x", 0, 1, 1);
     }
     let mut table: ProcessTable<String> = ProcessTable::new(dir.path(), 10);
-    assert_eq!(tick(&mut table).dropped, 20);
+    assert_eq!(tick(&mut table).left_out, 20);
     assert_eq!(table.iter().count(), 10);
 }
 
 #[test]
 fn checks_get_rarer_with_age() {
-    let mut tick = 10;
+    let start = Duration::from_secs(10);
+    let mut now = start;
     let mut gaps = Vec::new();
     for _ in 0..7 {
-        let next = next_check(7, 10, tick);
-        gaps.push(next - tick);
-        tick = next;
+        let next = next_check(7, start, now);
+        gaps.push((next - now).as_secs());
+        now = next;
     }
-    assert_eq!(gaps, [1, 1, 2, 4, 22, SETTLED_RECHECK_TICKS + 7, SETTLED_RECHECK_TICKS + 7]);
+    assert_eq!(gaps, [1, 1, 2, 4, 22, SETTLED_RECHECK + 7, SETTLED_RECHECK + 7]);
+}
+
+#[test]
+fn a_process_that_was_there_unseen_does_not_bring_its_lifetime() {
+    let dir = tempfile::tempdir().unwrap();
+    write_stat(dir.path(), 10, "x", 0, 1, 1);
+    let mut table = table(dir.path());
+    tick(&mut table);
+    // An hour of CPU time can't have been used since the last tick.
+    write_stat(dir.path(), 11, "old", 0, 3600 * procfs::ticks_per_second(), 1);
+    tick(&mut table);
+    assert_eq!(find(&table, 11).unwrap().delta, CpuTime::ZERO);
+    write_stat(dir.path(), 11, "old", 0, 3601 * procfs::ticks_per_second(), 1);
+    tick(&mut table);
+    assert_eq!(find(&table, 11).unwrap().delta, CpuTime::from_nanos(1_000_000_000));
+}
+
+#[test]
+fn a_process_that_moves_is_followed_while_it_is_young() {
+    let dir = tempfile::tempdir().unwrap();
+    write_stat(dir.path(), 9, "x", 0, 1, 1);
+    let mut table = table(dir.path());
+    tick(&mut table);
+    write_stat(dir.path(), 10, "sh", 0, 1, 1);
+    tick_at(&mut table, Duration::from_secs(5));
+    write_stat(dir.path(), 10, "server", 0, 2, 1);
+    fs::write(dir.path().join("10/cgroup"), "0::/b.service\n").unwrap();
+    tick_at(&mut table, Duration::from_secs(6));
+    let process = find(&table, 10).unwrap();
+    assert_eq!((&*process.comm, process.place.as_deref()), ("server", Some("0::/b.service\n")));
 }
 
 struct KillOnDrop(Child);

@@ -20,7 +20,7 @@ fn only_borders_and_what_leads_to_them_are_measured() {
         fs::create_dir_all(dir.path().join(path)).unwrap();
     }
     let mut owners = OwnerTable::new(100);
-    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
     tree.sync(&mut owners, false).unwrap();
     let mut found = names(&tree);
     found.sort();
@@ -35,7 +35,7 @@ fn new_and_removed_cgroups_are_found_by_the_link_count() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("system.slice")).unwrap();
     let mut owners = OwnerTable::new(100);
-    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
     tree.sync(&mut owners, false).unwrap();
     assert_eq!(names(&tree), [""]);
     fs::create_dir_all(dir.path().join("system.slice/a.service")).unwrap();
@@ -57,7 +57,7 @@ fn a_cgroup_that_takes_the_place_of_another_is_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("a.service")).unwrap();
     let mut owners = OwnerTable::new(100);
-    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
     tree.sync(&mut owners, false).unwrap();
     let old = tree.find("a.service").unwrap().id;
     let added = tree.replace_gone(&[old.index()], &mut owners);
@@ -75,7 +75,7 @@ fn owners_beyond_the_cap_get_their_own_account_once_there_is_room() {
         fs::create_dir_all(dir.path().join(name)).unwrap();
     }
     let mut owners = OwnerTable::new(1);
-    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
     tree.sync(&mut owners, false).unwrap();
     let own = tree.iter().find(|node| node.is_border && !node.owner.is_shared()).unwrap();
     let (own_id, own_dir) = (own.owner, own.directory.clone());
@@ -92,7 +92,7 @@ fn the_number_of_cgroups_is_bounded() {
     for number in 0..50 {
         fs::create_dir_all(dir.path().join(format!("{number}.service"))).unwrap();
     }
-    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 10);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 10, 0);
     tree.sync(&mut OwnerTable::new(100), false).unwrap();
     assert!(tree.is_capped());
     assert_eq!(tree.iter().count(), 10);
@@ -100,6 +100,23 @@ fn the_number_of_cgroups_is_bounded() {
 
 #[test]
 fn a_missing_root_is_an_error() {
-    let mut tree = CgroupTree::new(PathBuf::from("/nonexistent/cgroup"), "/", 10);
+    let mut tree = CgroupTree::new(PathBuf::from("/nonexistent/cgroup"), "/", 10, 0);
     assert!(tree.sync(&mut OwnerTable::new(10), false).is_err());
+}
+
+#[test]
+fn a_directory_that_cant_be_listed_is_not_taken_for_removed() {
+    let other = io::Error::from_raw_os_error(nix::errno::Errno::EACCES as i32);
+    assert!(!is_gone(&other));
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("a.service")).unwrap();
+    let mut owners = OwnerTable::new(100);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
+    tree.sync(&mut owners, false).unwrap();
+    let id = tree.find("a.service").unwrap().id;
+    tree.lose(id.index(), &other, &mut owners);
+    assert!(tree.get(id).is_some());
+    assert!(tree.failure().is_some_and(|text| text.contains("a.service")));
+    tree.lose(id.index(), &io::Error::from_raw_os_error(nix::errno::Errno::ENODEV as i32), &mut owners);
+    assert!(tree.get(id).is_none());
 }
