@@ -227,7 +227,11 @@ impl CgroupReader {
                     continue;
                 }
                 Ok(total) => entry.advance(total, fresh, possible),
-                Err(ReadError::Gone) if is_root => entry.delta = None,
+                // The file isn't there, but its group is: nothing that a kernel does, and no reason to drop it.
+                Err(ReadError::Gone) if is_root || (!was_kept && node.directory.exists()) => {
+                    entry.delta = None;
+                    self.failed = Some(format!("{}: not there", entry.file.path().display()));
+                }
                 Err(ReadError::Gone) => {
                     entry.delta = None;
                     if entry.file.close() {

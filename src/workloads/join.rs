@@ -84,11 +84,14 @@ impl Hierarchies {
     pub(crate) fn learn(&mut self, place: Place) {
         let (Some(first), Some(second)) = (&self.first, &self.second) else { return };
         let (Some(own), Some(other)) = (place.first, place.second) else { return };
+        // Where a node's processes are in several places, it is what these have in common.
         for node in second.tree().ancestry(other) {
-            self.anchors.insert(node.id, own);
+            let known = self.anchors.get(&node.id).and_then(|known| first.tree().common(*known, own));
+            self.anchors.insert(node.id, known.unwrap_or(own));
         }
         for node in first.tree().ancestry(own).filter(|node| node.parent.is_some()) {
-            self.counterparts.insert(node.id, other);
+            let known = self.counterparts.get(&node.id).and_then(|known| second.tree().common(*known, other));
+            self.counterparts.insert(node.id, known.unwrap_or(other));
         }
     }
 

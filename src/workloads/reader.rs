@@ -304,3 +304,6 @@ impl WorkloadReader {
         self.hierarchies.replace(first, second, &mut self.owners);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,6 +195,13 @@ impl CgroupTree {
         std::iter::successors(self.get(id), |node| self.node(node.parent?))
     }
 
+    /// The deepest node that two have above them or are themselves; none if one of them is gone.
+    pub(crate) fn common(&self, one: NodeId, other: NodeId) -> Option<NodeId> {
+        self.ancestry(one)
+            .find(|node| self.ancestry(other).any(|above| above.id == node.id))
+            .map(|node| node.id)
+    }
+
     /// The deepest known node on a path relative to the mount.
     pub(crate) fn find(&self, relative: &str) -> Option<&Node> {
         let mut index = 0;
