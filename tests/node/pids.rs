@@ -20,7 +20,7 @@ fn a_pid_that_is_used_again_starts_from_its_own_time() {
     if let Err(error) = fs::write(LAST_PID, own.trim()) {
         return skip(test, &format!("{LAST_PID}: {error}; needs root and CONFIG_CHECKPOINT_RESTORE"));
     }
-    let daemon = Daemon::configured(MODEL, &[]);
+    let daemon = Daemon::modelled(MODEL, &[]);
     // Other processes start meanwhile, so it may take some tries.
     for _ in 0..20 {
         let ((first, first_id), (second, second_id)) = (sandbox.container(), sandbox.container());
@@ -67,7 +67,7 @@ fn a_pid_that_is_used_again_starts_from_its_own_time() {
 #[test]
 fn thousands_of_short_processes_are_counted_and_none_stays() {
     let Some(sandbox) = sandbox("thousands_of_short_processes_are_counted_and_none_stays") else { return };
-    let daemon = Daemon::configured(MODEL, &["--sample.interval=500ms"]);
+    let daemon = Daemon::modelled(MODEL, &["--sample.interval=500ms"]);
     let ((storm, storm_id), (other, other_id)) = (sandbox.container(), sandbox.container());
     let files =
         || fs::read_dir(Path::new("/proc").join(daemon.pid().to_string()).join("fd")).unwrap().count();
