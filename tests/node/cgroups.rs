@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::snapshot::{Snapshot, Workload};
 use crate::{assert_close, skip};
 
-/// What the issue of this daemon is judged by.
+/// How far joules may be from the share that the kernel's accounting gives.
 const TOLERANCE: f64 = 0.05;
 
 /// A model with round numbers, so that the joules of a CPU second are known.
