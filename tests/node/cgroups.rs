@@ -6,7 +6,7 @@ use crate::load::Load;
 use crate::snapshot::{Snapshot, Workload};
 use crate::{assert_close, skip};
 
-/// What the issue of this daemon is judged by.
+/// How far joules may be from the share that the kernel's accounting gives.
 const TOLERANCE: f64 = 0.05;
 
 /// A model with round numbers, so that the joules of a CPU second are known.
@@ -48,7 +48,7 @@ fn burn(cgroup: &Cgroup, mode: &[&str]) {
 #[test]
 fn steady_loads_and_a_storm_share_as_the_kernel_counts() {
     let Some(sandbox) = sandbox("steady_loads_and_a_storm_share_as_the_kernel_counts") else { return };
-    let daemon = Daemon::configured(MODEL, &[]);
+    let daemon = Daemon::modelled(MODEL, &[]);
     let ((twenty, twenty_id), (forty, forty_id)) = (sandbox.container(), sandbox.container());
     let (storm, storm_id) = sandbox.container();
     let loads = [
@@ -85,7 +85,7 @@ fn steady_loads_and_a_storm_share_as_the_kernel_counts() {
 fn a_container_that_ends_keeps_its_values_with_the_last_partial_interval() {
     let test = "a_container_that_ends_keeps_its_values_with_the_last_partial_interval";
     let Some(sandbox) = sandbox(test) else { return };
-    let daemon = Daemon::configured(MODEL, &[]);
+    let daemon = Daemon::modelled(MODEL, &[]);
     let ((ending, id), (other, other_id)) = (sandbox.container(), sandbox.container());
     let neighbour = Load::start(&[&other], &["steady", "300", "3000"]);
     // It is seen alive, then ends between two ticks.
@@ -112,7 +112,7 @@ fn a_container_that_ends_keeps_its_values_with_the_last_partial_interval() {
 fn what_comes_and_goes_between_two_ticks_is_not_lost() {
     let Some(sandbox) = sandbox("what_comes_and_goes_between_two_ticks_is_not_lost") else { return };
     let around = sandbox.cgroup("system.slice/around.service");
-    let daemon = Daemon::configured(MODEL, &["--sample.interval=2s"]);
+    let daemon = Daemon::modelled(MODEL, &["--sample.interval=2s"]);
     let unit = [("kind", "unit"), ("unit", "around.service")];
     let got = |snapshot: &Snapshot, id: &str| {
         let unit = snapshot.workload(&unit).unwrap().joules("cpu");
@@ -142,7 +142,7 @@ fn what_comes_and_goes_between_two_ticks_is_not_lost() {
 fn owners_of_all_kinds_are_found_and_what_is_nested_belongs_to_the_outermost() {
     let test = "owners_of_all_kinds_are_found_and_what_is_nested_belongs_to_the_outermost";
     let Some(sandbox) = sandbox(test) else { return };
-    let daemon = Daemon::configured(MODEL, &[]);
+    let daemon = Daemon::modelled(MODEL, &[]);
     let (outer, inner) = (container_id(), container_id());
     let owners: [Place<'_>; 5] = [
         ("nested", format!("docker/{outer}/docker/{inner}"), vec![("kind", "container"), ("id", &outer)]),
@@ -195,7 +195,7 @@ fn on_a_hybrid_machine_groups_of_the_second_tree_are_owners_too() {
     let test = "on_a_hybrid_machine_groups_of_the_second_tree_are_owners_too";
     let Some(second) = sandbox_in(test, Hierarchy::beside()) else { return };
     let Some(first) = sandbox(test) else { return };
-    let daemon = Daemon::configured(MODEL, &[]);
+    let daemon = Daemon::modelled(MODEL, &[]);
     // One is known to the second tree only, one to both, as under a hybrid systemd.
     let (alone, alone_id) = second.container();
     let service = second.cgroup("system.slice/wpt-hybrid.service");

@@ -62,6 +62,11 @@ impl Daemon {
         Self::configured("", arguments)
     }
 
+    /// Starts it with the model in use, whatever meters this machine has.
+    pub(crate) fn modelled(config: &str, arguments: &[&str]) -> Self {
+        Self::configured(config, &[&["--no-collector.rapl", "--no-collector.hwmon"], arguments].concat())
+    }
+
     /// Starts it with this configuration file and waits until it is ready.
     pub(crate) fn configured(config: &str, arguments: &[&str]) -> Self {
         let mut files = tempfile::tempdir().expect("a temporary directory");

@@ -124,7 +124,7 @@ fn bad_usage_is_exit_code_2_and_help_and_version_are_answers() {
 #[test]
 fn a_stopped_daemon_books_the_whole_gap_once() {
     let config = "[model]\ncpu_tdp_watts = 1000\ncpu_idle_watts = 1000\nmemory_watts_per_gb = 1\n";
-    let daemon = Daemon::configured(config, &["--sample.interval=500ms"]);
+    let daemon = Daemon::modelled(config, &["--sample.interval=500ms"]);
     let before = daemon.ticks(1);
     signal(daemon.pid(), "STOP");
     let stopped = Instant::now();

@@ -46,6 +46,11 @@ impl Snapshot {
         rows(&self.0["meters"]).iter().find(|row| row["device"] == device)
     }
 
+    pub(crate) fn dropped(&self, family: &str) -> u64 {
+        let row = rows(&self.0["series_dropped"]).iter().find(|row| row["family"] == family);
+        row.map_or(0, |row| integer(&row["dropped"]))
+    }
+
     /// To the microjoule: what the beneficiaries got is what each component used, and what the workloads got is
     /// no more than that.
     pub(crate) fn assert_conserved(&self) {
