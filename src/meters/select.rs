@@ -11,6 +11,10 @@ use std::time::Duration;
 use crate::meters::{GRACE, MeterId};
 use crate::units::{Microjoules, Watts};
 
+/// A counter that answers is given this long to move for the first time before the model is booked: some are
+/// brought up to date once a second only.
+const FIRST_MOVE: Duration = Duration::from_secs(2);
+
 /// What a meter of a slot says in one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -137,9 +141,12 @@ impl Slot {
         let latest = self.hold_back(offers, None, model, now);
         let status = chosen.and_then(|index| offers.get(index)).map(|offer| offer.status);
         let failing_since = *self.failing_since.get_or_insert(now);
+        let failing_for = now.saturating_sub(failing_since);
+        let may_begin = chosen.is_none() && offers.iter().any(|offer| offer.status == Status::Standing);
         let wait = match status {
             Some(Status::Standing) => true,
-            Some(Status::Silent) => now.saturating_sub(failing_since) < GRACE,
+            None if may_begin => failing_for < FIRST_MOVE,
+            Some(Status::Silent) => failing_for < GRACE,
             Some(Status::Stalled | Status::Moved { .. }) | None => false,
         };
         if wait || self.pending.is_empty() {

@@ -208,8 +208,10 @@ impl WorkloadReader {
             });
         }
         let memory = self.memory(&resident);
+        // Where neither the root nor /proc/stat tells, what living processes used is the least that it can be.
+        let seen = || processes.iter().map(|process| process.cpu_time).sum();
         WorkloadTick {
-            busy: self.busy_delta(&tree.nodes),
+            busy: self.busy_delta(&tree.nodes).or_else(|| (self.tick > 1).then(seen)),
             nodes: tree.nodes,
             processes,
             ended: std::mem::take(&mut self.ended),

@@ -51,8 +51,8 @@ fn a_meter_is_used_from_its_first_interval() {
 }
 
 #[test]
-fn a_counter_that_never_moved_is_modelled_at_once() {
-    assert_eq!(play(&[Status::Standing, Status::Standing, Status::Stalled]), ["e1", "e1", "e1"]);
+fn a_counter_that_never_moves_is_modelled_from_the_start_after_a_short_wait() {
+    assert_eq!(play(&[Status::Standing, Status::Standing, Status::Stalled]), ["", "", "e3"]);
 }
 
 #[test]
