@@ -120,7 +120,7 @@ impl Default for Collectors {
 pub struct Limits {
     /// Containers, units, jobs and VMs with series of their own; 1 to 1,000,000.
     pub workloads: usize,
-    /// Processes with series of their own; 0 to 100,000.
+    /// Living processes with series of their own, and as many that ended; 0 to 100,000.
     pub processes: usize,
     /// Processes that are looked at; 1 to 4,194,304.
     pub scanned_processes: usize,

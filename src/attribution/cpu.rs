@@ -18,10 +18,12 @@ const MOST_AHEAD: u64 = 1_000_000_000;
 /// The files of a tree aren't read at the same instant, so a child or a process may show a little time that the
 /// node itself shows only in the next tick. That much is taken off the node's next residual; without it the same
 /// time would count twice.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CpuWeights {
     ahead: HashMap<u64, u64>,
     previous: HashMap<u64, u64>,
+    /// What nodes usually have beyond their children and living processes, in ticks in which nothing vanished.
+    usual: HashMap<u64, u64>,
 }
 
 impl CpuWeights {
@@ -36,6 +38,9 @@ impl CpuWeights {
         let mut vanished: HashMap<usize, Vec<usize>> = HashMap::new();
         std::mem::swap(&mut self.ahead, &mut self.previous);
         self.ahead.clear();
+        if self.usual.len() > nodes.len() {
+            self.usual.retain(|key, _| nodes.iter().any(|node| node.key == *key));
+        }
         for (at, node) in nodes.iter().enumerate().rev() {
             let Some(parent) = node.parent.filter(|parent| *parent < at) else {
                 continue;
@@ -83,11 +88,41 @@ impl CpuWeights {
             }
             let residual = total.saturating_sub(covered);
             match vanished.get(&at) {
-                Some(gone) => grant(nodes, &vanished, gone, residual, &mut weights),
-                None => credit(&mut weights, node.owner, residual),
+                Some(gone) => {
+                    let last = self.last_interval(nodes, node, gone, residual);
+                    credit(&mut weights, node.owner, residual - last);
+                    grant(nodes, &vanished, gone, last, &mut weights);
+                }
+                None => {
+                    self.learn(node.key, residual);
+                    credit(&mut weights, node.owner, residual);
+                }
             }
         }
         weights
+    }
+
+    /// How much of a node's residual is what its vanished children used to their end: all but what the node has
+    /// without them. In the root, where anybody's processes die, it is no more than they used in the tick before.
+    fn last_interval(&self, nodes: &[UsageNode], node: &UsageNode, gone: &[usize], residual: u64) -> u64 {
+        let usual = self.usual.get(&node.key).copied().unwrap_or(0);
+        let rest = residual.saturating_sub(usual);
+        if node.parent.is_some() {
+            return rest;
+        }
+        let rates = gone.iter().filter_map(|&at| nodes.get(at)).map(|child| child.rate.as_nanos());
+        rest.min(rates.fold(0, u64::saturating_add))
+    }
+
+    /// Takes the residual of a quiet tick into the usual one, an eighth at a time.
+    fn learn(&mut self, key: u64, residual: u64) {
+        let usual = self.usual.get(&key).copied().unwrap_or(0);
+        let next = usual - usual / 8 + residual / 8;
+        if next == 0 {
+            self.usual.remove(&key);
+        } else {
+            self.usual.insert(key, next);
+        }
     }
 
     /// Notes by how much the parts of a node ran ahead of it.

@@ -12,9 +12,9 @@ use crate::meters::Component;
 use crate::units::{Grams, Microjoules};
 use crate::workloads::owner::Owner;
 
-/// Half of what a process used counts no more after this time in the order of those that are shown. It is as
-/// long as the usual retention, so that a process doesn't leave between two scrapes.
-const HALF_LIFE: Duration = Duration::from_secs(300);
+/// Half of what a process used counts no more after this time in the order of those that are shown. It is about
+/// as long as the time between two scrapes, so that those that work now are shown soon.
+const HALF_LIFE: Duration = Duration::from_secs(30);
 
 /// One process.
 #[derive(Clone, Debug)]
@@ -125,20 +125,33 @@ impl ProcessBook {
         account.recent_at = now;
     }
 
-    /// Notes that processes are gone.
+    /// Notes that processes are gone. Those that weren't shown are forgotten.
     pub fn end(&mut self, ended: &[(u32, u64)]) {
         for key in ended {
-            if let Some(account) = self.accounts.get_mut(key) {
+            let Some(account) = self.accounts.get_mut(key) else { continue };
+            if account.shown {
                 account.ended_at = account.ended_at.or(Some(self.now));
+            } else {
+                self.accounts.remove(key);
             }
         }
     }
 
-    /// Chooses the processes that used most lately and gives them in order of their pids.
+    /// Chooses the living processes that used most lately, and as many that ended while they were shown. Gives
+    /// them in order of their pids.
     pub fn choose(&mut self) -> Vec<ProcessAccount> {
+        let mut chosen = self.show_best(false);
+        chosen.append(&mut self.show_best(true));
+        chosen.sort_unstable_by_key(|account| (account.pid, account.start_time));
+        chosen
+    }
+
+    /// Marks those that used most lately among the living or the ended as shown, and no others.
+    fn show_best(&mut self, ended: bool) -> Vec<ProcessAccount> {
         let now = self.now;
+        let candidates = self.accounts.iter().filter(|(_, account)| account.has_ended() == ended);
         let mut ranked: Vec<(f64, (u32, u64))> =
-            self.accounts.iter().map(|(key, account)| (account.faded(now), *key)).collect();
+            candidates.map(|(key, account)| (account.faded(now), *key)).collect();
         if ranked.len() > self.shown {
             ranked.select_nth_unstable_by(self.shown, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         }
@@ -157,7 +170,6 @@ impl ProcessBook {
                 chosen.push(account.clone());
             }
         }
-        chosen.sort_unstable_by_key(|account| (account.pid, account.start_time));
         chosen
     }
 

@@ -112,11 +112,14 @@ fn the_hungriest_processes_are_shown_and_kept_after_their_end() {
     let pids = |chosen: Vec<ProcessAccount>| chosen.iter().map(|account| account.pid).collect::<Vec<_>>();
     assert_eq!(pids(book.choose()), [2, 3]);
     assert_eq!(book.not_shown(), 1);
-    book.end(&[(2, 0), (1, 0)]);
+    book.end(&[(2, 0)]);
     book.begin(Duration::from_secs(2));
-    assert_eq!(pids(book.choose()), [2, 3]);
+    assert_eq!(pids(book.choose()), [1, 2, 3], "what ended takes no place from the living");
     book.begin(Duration::from_secs(400));
-    assert_eq!(pids(book.choose()), [3]);
+    assert_eq!(pids(book.choose()), [1, 3]);
+    book.book((4, 0), &comm, None, Component::Cpu, Microjoules::new(1));
+    assert_eq!(pids(book.choose()).len(), 2);
+    assert!(pids(book.choose()).contains(&4), "what works now counts more than what worked long ago");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use tracing::{info, warn};
 use crate::meters::{MeterId, MeterReport};
 use crate::snapshot::CollectorStatus;
 
-/// The same source speaks at most once in this time, however often it changes.
+/// A source may speak this often at once, ...
+const BURST: u32 = 5;
+/// ... and then once in this time, however often it changes.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// What was told last.
@@ -21,7 +23,22 @@ pub(super) struct ChangeLog {
 #[derive(Debug)]
 struct Told {
     text: String,
+    /// How often it may speak, as of `at`.
+    left: u32,
     at: Duration,
+}
+
+impl Told {
+    /// Whether a text is to be told now; counts it if so.
+    fn tell(told: Option<&Self>, text: &str, now: Duration) -> Option<Self> {
+        let Some(told) = told else {
+            return Some(Self { text: text.to_owned(), left: BURST - 1, at: now });
+        };
+        let pauses = now.saturating_sub(told.at).as_secs() / PAUSE.as_secs();
+        let left = told.left.saturating_add(u32::try_from(pauses).unwrap_or(BURST)).min(BURST);
+        let left = (told.text != text).then_some(left)?.checked_sub(1)?;
+        Some(Self { text: text.to_owned(), left, at: now })
+    }
 }
 
 impl ChangeLog {
@@ -30,10 +47,10 @@ impl ChangeLog {
         for status in collectors {
             let text = status.last_error.as_deref().unwrap_or("");
             let first = !self.collectors.contains_key(status.collector);
-            if !is_new(self.collectors.get(status.collector), text, now) {
+            let Some(told) = Told::tell(self.collectors.get(status.collector), text, now) else {
                 continue;
-            }
-            self.collectors.insert(status.collector, Told { text: text.to_owned(), at: now });
+            };
+            self.collectors.insert(status.collector, told);
             match &status.detail {
                 Some(error) => warn!(collector = status.collector, reason = %error, "collector is failing"),
                 None if first => {}
@@ -42,26 +59,20 @@ impl ChangeLog {
         }
         for report in meters {
             let text = format!("{} {}", report.up, report.reason);
-            if !is_new(self.meters.get(&report.id), &text, now) {
-                continue;
+            let Some(told) = Told::tell(self.meters.get(&report.id), &text, now) else { continue };
+            self.meters.insert(report.id.clone(), told);
+            let (meter, domain, device) =
+                (report.id.meter, report.id.domain.as_str(), report.id.device.as_ref());
+            let (quality, reason) = (report.quality.as_str(), report.reason.as_ref());
+            match report.feeds {
+                Some(component) if report.up => {
+                    info!(meter, domain, device, quality, reason, feeds = component.as_str(), "meter in use");
+                }
+                _ if report.up => info!(meter, domain, device, quality, reason, "meter not in use"),
+                _ => warn!(meter, domain, device, quality, reason, "meter is down"),
             }
-            self.meters.insert(report.id.clone(), Told { text, at: now });
-            info!(
-                meter = report.id.meter,
-                domain = report.id.domain.as_str(),
-                device = %report.id.device,
-                quality = report.quality.as_str(),
-                up = report.up,
-                feeds = report.feeds.map_or("nothing", |component| component.as_str()),
-                reason = %report.reason,
-                "meter"
-            );
         }
     }
-}
-
-fn is_new(told: Option<&Told>, text: &str, now: Duration) -> bool {
-    told.is_none_or(|told| told.text != text && now.saturating_sub(told.at) >= PAUSE)
 }
 
 #[cfg(test)]
@@ -69,11 +80,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flapping_source_is_told_once_a_minute() {
-        let told = Told { text: "a".to_owned(), at: Duration::from_secs(100) };
-        assert!(is_new(None, "", Duration::ZERO));
-        assert!(!is_new(Some(&told), "a", Duration::from_secs(1000)));
-        assert!(!is_new(Some(&told), "b", Duration::from_secs(130)));
-        assert!(is_new(Some(&told), "b", Duration::from_secs(160)));
+    fn a_flapping_source_speaks_five_times_and_then_once_a_minute() {
+        let mut told: Option<Told> = None;
+        let mut spoken = Vec::new();
+        for second in 0..200_u64 {
+            let text = if second % 2 == 0 { "up" } else { "down" };
+            if let Some(next) = Told::tell(told.as_ref(), text, Duration::from_secs(second)) {
+                told = Some(next);
+                spoken.push(second);
+            }
+        }
+        assert_eq!(spoken.get(..5), Some(&[0, 1, 2, 3, 4][..]));
+        assert_eq!(spoken.len(), 8, "{spoken:?}");
+    }
+
+    #[test]
+    fn what_stays_is_told_once() {
+        let told = Told::tell(None, "up", Duration::ZERO).unwrap();
+        assert!(Told::tell(Some(&told), "up", Duration::from_secs(9_000)).is_none());
+        assert!(Told::tell(Some(&told), "down", Duration::from_secs(9_000)).is_some());
     }
 }

@@ -168,23 +168,41 @@ impl Hierarchies {
                 *flag = true;
             }
         }
-        let is_owned = |node: &&Node| node.is_border && node.owner != OwnerId::SYSTEM;
-        for node in second.tree().iter().filter(is_owned) {
+        let mut shown_by_first = vec![false; second.tree().bound()];
+        for node in second.tree().iter().filter(|node| node.is_measured && node.parent.is_some()) {
             let anchor = self.anchors.get(&node.id).and_then(|id| first.tree().get(*id));
+            let below_first = first_places.at_or_above(first.tree(), anchor).filter(|place| *place > 0);
+            let above = node.parent.and_then(|parent| second.tree().node(parent));
+            let below_second = places.at_or_above(second.tree(), above);
+            let delta = second.delta(node).unwrap_or_default();
+            let is_inner = node.owner == OwnerId::SYSTEM;
+            if is_inner && below_first.is_some() {
+                continue;
+            }
             // Many owners share an account beyond the cap, so there the path must tell.
             let is_known = if node.owner.is_shared() {
                 first.tree().holds(second.tree().relative_path(node))
             } else {
                 stands_in_first.get(node.owner.index()).copied().unwrap_or(false)
             };
-            if is_known || anchor.is_some_and(|anchor| is_final(owners, anchor.owner)) {
+            if !is_inner && (is_known || anchor.is_some_and(|anchor| is_final(owners, anchor.owner))) {
+                take_off(nodes, below_second, delta);
+                if let Some(flag) = shown_by_first.get_mut(node.id.index()) {
+                    *flag = true;
+                }
                 continue;
             }
-            let above = node.parent.and_then(|parent| second.tree().node(parent));
-            let parent = places
-                .at_or_above(second.tree(), above)
-                .or_else(|| first_places.at_or_above(first.tree(), anchor))
-                .or((!nodes.is_empty()).then_some(0));
+            let is_below_inner = below_second
+                .and_then(|place| nodes.get(place))
+                .is_none_or(|parent| parent.owner == OwnerId::SYSTEM);
+            let parent = match (below_second, below_first) {
+                (_, Some(place)) if is_below_inner => {
+                    take_off(nodes, below_second, delta);
+                    Some(place)
+                }
+                (Some(place), _) => Some(place),
+                (None, _) => (!nodes.is_empty()).then_some(0),
+            };
             places.set(node, nodes.len());
             nodes.push(usage_node(second, node, parent, SECOND));
         }
@@ -199,10 +217,12 @@ impl Hierarchies {
                 continue;
             };
             let own = first_places.at_or_above(first.tree(), Some(node));
-            if own.is_none_or(|own| !is_below(nodes, at, own))
-                && let Some(usage) = nodes.get_mut(at)
-            {
-                usage.elsewhere += delta;
+            let is_taken_off = counterpart.is_some_and(|counterpart| {
+                let mut chain = second.tree().ancestry(counterpart.id);
+                chain.any(|node| shown_by_first.get(node.id.index()).copied().unwrap_or(false))
+            });
+            if !is_taken_off && own.is_none_or(|own| !is_below(nodes, at, own)) {
+                take_off(nodes, Some(at), delta);
             }
         }
         Some(places)
@@ -279,6 +299,15 @@ impl Places {
             at = node.parent.and_then(|parent| tree.node(parent));
         }
         None
+    }
+}
+
+/// Notes at a node of the second tree, and at those of it above, that a part of what they count stands elsewhere.
+fn take_off(nodes: &mut [UsageNode], place: Option<usize>, time: CpuTime) {
+    let mut at = place;
+    while let Some(node) = at.and_then(|at| nodes.get_mut(at)).filter(|node| node.key & SECOND != 0) {
+        node.elsewhere += time;
+        at = node.parent;
     }
 }
 

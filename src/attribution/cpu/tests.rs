@@ -72,10 +72,30 @@ fn a_vanished_child_gets_the_residual_of_its_parent() {
 #[test]
 fn a_vanished_pod_passes_it_on_to_its_containers() {
     let (table, ids) = owners(2);
-    let nodes = [node(1, None, OwnerId::SYSTEM, 9), gone(2, 0, ids[0], 0), gone(3, 1, ids[1], 0)];
+    let nodes = [
+        node(1, None, OwnerId::SYSTEM, 9),
+        node(2, Some(0), OwnerId::SYSTEM, 9),
+        gone(3, 1, ids[0], 0),
+        gone(4, 2, ids[1], 0),
+    ];
     let weights = CpuWeights::default().weigh(&nodes, table.bound());
     assert_eq!(weights[ids[1].index()], 9);
     assert_eq!(weights[ids[0].index()], 0);
+}
+
+#[test]
+fn what_others_in_the_root_used_is_not_given_to_what_vanished_there() {
+    let (table, ids) = owners(1);
+    let mut weights = CpuWeights::default();
+    // Processes that come and go in the root use 400 a tick.
+    for _ in 0..60 {
+        weights.weigh(&[node(1, None, OwnerId::SYSTEM, 450), node(2, Some(0), ids[0], 50)], table.bound());
+    }
+    let root = |total| [node(1, None, OwnerId::SYSTEM, total), gone(2, 0, ids[0], 50)];
+    let out = weights.clone().weigh(&root(430), table.bound());
+    assert!((20..=50).contains(&out[ids[0].index()]), "{out:?}");
+    let out = weights.weigh(&root(4_000), table.bound());
+    assert_eq!(out[ids[0].index()], 50, "no more than in the tick before");
 }
 
 #[test]

@@ -133,7 +133,8 @@ fn units_of_the_second_tree_are_seen_and_containers_of_the_first_taken_off_them(
     assert_eq!(machine.used(&tick, is_container), 70);
     assert_eq!(machine.used(&tick, is_unit), 20, "90 less the container's 70");
     let unit = tick.nodes.iter().find(|node| machine.owner(node.owner).is_some_and(is_unit)).unwrap();
-    assert_eq!(unit.parent, Some(0), "its processes are in the root of the first tree");
+    let slice = &tick.nodes[unit.parent.unwrap()];
+    assert_eq!(slice.parent, Some(0), "its processes are in the root of the first tree");
 }
 
 #[test]
@@ -213,4 +214,56 @@ fn a_hierarchy_that_appears_at_run_time_is_read_and_names_no_node_twice() {
     let unit = after.nodes.iter().filter(|node| machine.owner(node.owner).is_some_and(is_unit));
     assert_eq!(unit.count(), 1);
     assert!(before.nodes.iter().all(|old| after.nodes.iter().all(|new| new.key != old.key)));
+}
+
+#[test]
+fn inner_groups_of_the_second_tree_tell_what_vanished_below_them() {
+    let mut machine = Machine::hybrid();
+    let container = format!("docker/{ID}");
+    machine.second(&container, 0);
+    machine.process(11, "/", &format!("/{container}"));
+    machine.tick();
+    machine.first("", 100);
+    machine.second("docker", 30);
+    machine.second(&container, 30);
+    machine.tick();
+    machine.first("", 900);
+    machine.second("docker", 50);
+    fs::remove_dir_all(machine.dir.path().join("sys/fs/cgroup/unified").join(&container)).unwrap();
+    let tick = machine.tick();
+    let gone = tick.nodes.iter().find(|node| node.vanished).unwrap();
+    let parent = &tick.nodes[gone.parent.unwrap()];
+    assert_eq!((parent.delta.unwrap().as_nanos(), parent.parent), (20_000_000, Some(0)));
+}
+
+#[test]
+fn an_inner_group_shows_nothing_that_the_first_tree_shows() {
+    let mut machine = Machine::hybrid();
+    let container = format!("docker/{ID}");
+    let other = format!("docker/{}", "fedcba9876543210".repeat(4));
+    machine.first(&container, 0);
+    machine.second(&container, 0);
+    machine.second(&other, 0);
+    machine.process(11, &format!("/{container}"), &format!("/{container}"));
+    machine.process(12, "/", &format!("/{other}"));
+    machine.tick();
+    machine.first("", 100);
+    machine.first("docker", 70);
+    machine.first(&container, 70);
+    machine.second("docker", 75);
+    machine.second(&container, 70);
+    machine.second(&other, 5);
+    let tick = machine.tick();
+    // Each node's own count less its children's adds up to the root's.
+    let own = |at: usize| {
+        let node = &tick.nodes[at];
+        node.delta.unwrap().saturating_sub(node.elsewhere).as_nanos() / 1_000_000
+    };
+    let leaves: u64 = (0..tick.nodes.len())
+        .filter(|at| tick.nodes.iter().all(|node| node.parent != Some(*at)))
+        .map(own)
+        .sum();
+    assert_eq!(leaves, 75, "70 in the first tree and 5 in the second, none of it twice");
+    let inner = tick.nodes.iter().position(|node| node.key & (1 << 63) != 0 && node.owner == OwnerId::SYSTEM);
+    assert_eq!(own(inner.unwrap()), 5);
 }
