@@ -110,6 +110,8 @@ impl Beneficiary {
 pub enum Reason {
     /// Nothing tells who it was: no CPU time was seen, or the component has no evidence at all.
     NoEvidence,
+    /// A meter that came back proves that more was used in its absence than was booked for it.
+    Outage,
 }
 
 impl Reason {
@@ -117,6 +119,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoEvidence => "no_evidence",
+            Self::Outage => "outage",
         }
     }
 }
@@ -229,6 +232,9 @@ impl Ledger {
 
     /// Books energy whose owner can't be told.
     pub fn book_unattributed(&mut self, component: Component, reason: Reason, energy: Microjoules) {
+        if energy.is_zero() {
+            return;
+        }
         self.enter(component, Beneficiary::Unattributed, energy);
         if let Some(book) = self.components.get_mut(component.index()) {
             *book.unattributed.entry(reason).or_default() += energy;

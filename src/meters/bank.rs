@@ -150,6 +150,7 @@ impl MeterBank {
                     elapsed: booking.elapsed,
                     quality: quality.unwrap_or(Quality::Modelled),
                     modelled_idle: booking.idle,
+                    is_late: booking.is_late,
                 };
                 add(&mut domains, delta);
             }
@@ -167,11 +168,14 @@ fn share(model: &Modelled, index: u64, count: u64) -> Booking {
     let energy = Microjoules::new(upto(index + 1).saturating_sub(upto(index)));
     #[allow(clippy::cast_precision_loss, reason = "slots are few")]
     let idle = Watts(model.idle.0 / count as f64);
-    Booking { meter: None, energy, elapsed: model.elapsed, idle: Some(idle) }
+    Booking { meter: None, energy, elapsed: model.elapsed, idle: Some(idle), is_late: false }
 }
 
 fn add(domains: &mut Vec<DomainDelta>, delta: DomainDelta) {
-    let same = domains.iter_mut().find(|known| known.id == delta.id && known.elapsed == delta.elapsed);
+    let is_same = |known: &&mut DomainDelta| {
+        known.id == delta.id && known.elapsed == delta.elapsed && known.is_late == delta.is_late
+    };
+    let same = domains.iter_mut().find(is_same);
     match same {
         Some(known) => {
             known.energy += delta.energy;
@@ -194,6 +198,7 @@ fn node_delta(source: &Source, now: Tick) -> Option<DomainDelta> {
         elapsed: now.boottime.saturating_sub(since),
         quality: source.quality,
         modelled_idle: None,
+        is_late: false,
     })
 }
 

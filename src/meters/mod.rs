@@ -211,6 +211,9 @@ pub struct DomainDelta {
     pub quality: Quality,
     /// For a model: its idle power, which takes the place of a learned baseline.
     pub modelled_idle: Option<Watts>,
+    /// Whether this is energy of an outage before: a meter that came back proves it, beyond what was booked in its
+    /// place. Nobody can tell who used it.
+    pub is_late: bool,
 }
 
 /// Energy of one component to book in this tick.

@@ -4,7 +4,8 @@
 //! meter's energy only if that was drawn after this time: so nothing is booked twice, whatever fails and comes
 //! back. When the chosen meter fails, what the next best says of the time is held back for a grace: a counter
 //! that comes back in time covers it all itself; otherwise the substitute is booked, and when the meter comes
-//! back later, its first interval overlaps what is booked already and is left out.
+//! back later, its first interval overlaps what is booked already and is left out, but for the energy by which it
+//! proves that its substitute said too little.
 
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Booking {
     pub elapsed: Duration,
     /// The model's idle power.
     pub idle: Option<Watts>,
+    /// Energy of an outage that the meter proves now, beyond what was booked in its place.
+    pub is_late: bool,
 }
 
 impl Booking {
@@ -78,6 +81,9 @@ pub struct Slot {
     failing_since: Option<Duration>,
     pending: Vec<Booking>,
     pending_until: Duration,
+    /// When the last interval ended that a meter covered itself, and what was booked in its place since.
+    covered_until: Duration,
+    substituted: Microjoules,
 }
 
 impl Slot {
@@ -89,6 +95,8 @@ impl Slot {
             failing_since: None,
             pending: Vec::new(),
             pending_until: booked_until,
+            covered_until: booked_until,
+            substituted: Microjoules::ZERO,
         }
     }
 
@@ -119,8 +127,10 @@ impl Slot {
                 energy,
                 elapsed: now.saturating_sub(since),
                 idle: None,
+                is_late: false,
             };
             let mut booked = Vec::new();
+            let mut covers = true;
             if since == self.booked_until || (since > self.booked_until && returns) {
                 // It covers all that was held back; or it jumped, and what it missed is unknown.
                 self.pending.clear();
@@ -133,9 +143,16 @@ impl Slot {
                 // A part of it is booked already, by something else: that goes on for this one tick.
                 self.hold_back(offers, Some(id), model, now);
                 booked.append(&mut self.pending);
+                self.substituted += booked.iter().map(|booking| booking.energy).sum();
+                booked.extend(self.proven(id, energy, since, now));
+                covers = false;
             }
             self.chosen = Some(id.clone());
             self.settle(now);
+            if covers {
+                self.covered_until = now;
+                self.substituted = Microjoules::ZERO;
+            }
             return booked;
         }
         let latest = self.hold_back(offers, None, model, now);
@@ -160,7 +177,26 @@ impl Slot {
         }
         let until = self.pending_until;
         self.settle(until);
+        self.substituted += self.pending.iter().map(|booking| booking.energy).sum();
         std::mem::take(&mut self.pending)
+    }
+
+    /// What a meter that returns has counted in an outage beyond what was booked in its place, if its interval is
+    /// just the outage.
+    fn proven(
+        &mut self,
+        id: &MeterId,
+        energy: Microjoules,
+        since: Duration,
+        now: Duration,
+    ) -> Option<Booking> {
+        let late = energy.saturating_sub(self.substituted);
+        if since != self.covered_until || late.is_zero() {
+            return None;
+        }
+        self.substituted += late;
+        let elapsed = now.saturating_sub(since);
+        Some(Booking { meter: Some(id.clone()), energy: late, elapsed, idle: None, is_late: true })
     }
 
     /// The end of the energy that is booked or held back.
@@ -195,6 +231,7 @@ impl Slot {
                 energy,
                 elapsed: now.saturating_sub(since),
                 idle: None,
+                is_late: false,
             })
         });
         let piece = substitute.or_else(|| model.cloned())?;

@@ -56,9 +56,9 @@ impl Sampler {
         let utilisation = utilisation(usage, elapsed);
         let mut shares = Vec::new();
         for delta in &readings.components {
-            let Some(split) = self.split(delta, utilisation) else {
-                continue;
-            };
+            let late = delta.domains.iter().filter(|domain| domain.is_late).map(|domain| domain.energy).sum();
+            self.ledger.book_unattributed(delta.component, Reason::Outage, late);
+            let Some(split) = self.split(delta, utilisation) else { continue };
             match delta.component {
                 Component::Cpu => self.ledger.book_idle(Component::Cpu, split.idle),
                 Component::Dram => self.book_idle_memory(split.idle, &memory),
@@ -77,18 +77,18 @@ impl Sampler {
     /// Divides a component's energy into idle and active, domain by domain, and lets the baselines learn from it.
     fn split(&mut self, delta: &ComponentDelta, utilisation: Option<f64>) -> Option<Split> {
         let state = self.books.components.get_mut(delta.component.index())?;
-        let quality = delta.domains.iter().map(|domain| domain.quality).max();
+        let domains = || delta.domains.iter().filter(|domain| !domain.is_late);
+        let quality = domains().map(|domain| domain.quality).max();
         // Each domain's energy may be of another time, after an outage of one of them.
-        let power =
-            delta.domains.iter().filter_map(|domain| domain.energy.over(domain.elapsed)).reduce(Add::add);
-        let energy = delta.domains.iter().map(|domain| domain.energy).sum();
+        let power = domains().filter_map(|domain| domain.energy.over(domain.elapsed)).reduce(Add::add);
+        let energy = domains().map(|domain| domain.energy).sum();
         *state = match (quality, *state) {
             (Some(quality), _) => Some(ComponentState { quality, power, energy }),
             (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
             (None, None) => return None,
         };
         let mut all = Split::default();
-        for domain in &delta.domains {
+        for domain in domains() {
             match domain.modelled_idle {
                 Some(idle) => self.baselines.set_modelled(&domain.id, idle),
                 None => self.baselines.observe(&domain.id, domain.energy, domain.elapsed, utilisation),

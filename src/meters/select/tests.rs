@@ -19,7 +19,13 @@ fn moved(since: u64, now: u64) -> Status {
 }
 
 fn model() -> Booking {
-    Booking { meter: None, energy: Microjoules::new(1), elapsed: at(1), idle: Some(Watts(1.0)) }
+    Booking {
+        meter: None,
+        energy: Microjoules::new(1),
+        elapsed: at(1),
+        idle: Some(Watts(1.0)),
+        is_late: false,
+    }
 }
 
 /// Plays one meter's statuses from second 1 on, and tells what was booked: `m3` is 3 s by the meter, `e1` is 1 s
@@ -108,6 +114,29 @@ fn the_next_best_meter_stands_in_before_the_model() {
 }
 
 #[test]
+fn energy_that_a_returning_meter_proves_is_booked_late() {
+    let mut slot = Slot::new(at(0));
+    let mut tick = |status, now| {
+        let booked = slot.tick(&[Offer { id: id("0"), status }], Some(&model()), at(now));
+        booked.into_iter().map(|booking| (booking.energy.get(), booking.is_late)).collect::<Vec<_>>()
+    };
+    let used = |energy, since| Status::Moved { energy: Microjoules::new(energy), since: at(since) };
+    assert_eq!(tick(used(30, 0), 1), [(30, false)]);
+    for now in 2..=6 {
+        assert_eq!(tick(Status::Silent, now), []);
+    }
+    assert_eq!(tick(Status::Silent, 7), [(6, false)]);
+    // It counted 200 in the 7 s to now, of which the model has 6 and this tick's 1.
+    assert_eq!(tick(used(200, 1), 8), [(1, false), (193, true)]);
+    assert_eq!(tick(used(30, 8), 9), [(30, false)]);
+    // A jump proves nothing: what it missed isn't known.
+    for now in 10..=15 {
+        tick(Status::Silent, now);
+    }
+    assert_eq!(tick(used(90, 13), 16), [(1, false)]);
+}
+
+#[test]
 fn without_a_model_nothing_is_booked_and_the_meter_catches_up() {
     let mut slot = Slot::new(at(0));
     let mut tick = |status, now| {
@@ -128,6 +157,7 @@ fn the_idle_power_of_joined_parts_is_their_mean_over_time() {
         energy: Microjoules::new(1),
         elapsed: at(seconds),
         idle: Some(Watts(watts)),
+        is_late: false,
     };
     let mut joined = part(10.0, 1);
     joined.extend(&part(40.0, 2));
