@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::serve::web_settings;
 use crate::cli::{CliError, factors, raise_open_files};
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
 use crate::snapshot::{MeterStatus, Snapshot};
@@ -119,11 +119,12 @@ struct CarbonReport {
 }
 
 /// Looks at everything, prints what was found, and gives the exit code that tells it.
-pub(super) fn run(settings: &Settings, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+    let settings = &loaded.settings;
     // What `serve` would refuse is refused here, too.
-    web_settings(settings)?;
+    web_settings(loaded)?;
     let clock = Clock::new()?;
-    let mut sampler = Sampler::new(settings, factors(settings)?, clock, raise_open_files());
+    let mut sampler = Sampler::new(settings, factors(loaded)?, clock, raise_open_files());
     sampler.tick(clock.now());
     thread::sleep(LOOK);
     let snapshot = sampler.tick(clock.now());
