@@ -1,6 +1,7 @@
 //! Settings: typed, with working defaults. A file is overridden by the environment, and that by flags; a key
 //! that isn't known is an error.
 
+mod keys;
 mod load;
 mod types;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{ConfigError, DEFAULT_FILE, Overrides, load};
+pub use load::{ConfigError, DEFAULT_FILE, Flag, Loaded, Origins, load};
 pub use types::{Basis, LogFormat, LogLevel, human_duration};
 
 /// Everything that can be configured. The field names are the keys of the TOML file.
@@ -182,59 +183,4 @@ pub struct Log {
     pub level: LogLevel,
     /// Text or JSON.
     pub format: LogFormat,
-}
-
-impl Settings {
-    /// Checks the ranges that types can't hold.
-    ///
-    /// # Errors
-    /// The first value that is out of range, with its key and what is allowed.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
-        let interval = self.sample.interval;
-        let bad = |key: &str, value: String, allowed: &str| {
-            Err(ConfigError::OutOfRange { key: key.to_owned(), value, allowed: allowed.to_owned() })
-        };
-        if interval < Duration::from_millis(100) || interval > Duration::from_secs(60) {
-            return bad("sample.interval", human_duration(interval), "100ms to 60s");
-        }
-        if limits.retention > Duration::from_secs(86_400) {
-            return bad("limits.retention", human_duration(limits.retention), "0s to 24h");
-        }
-        for (key, value, range) in [
-            ("web.max_requests", self.web.max_requests, 1..=10_000),
-            ("limits.workloads", limits.workloads, 1..=1_000_000),
-            ("limits.processes", limits.processes, 0..=100_000),
-            ("limits.scanned_processes", limits.scanned_processes, 1..=4_194_304),
-            ("limits.cgroups", limits.cgroups, 1..=1_000_000),
-            ("limits.open_files", limits.open_files, 0..=1_000_000),
-        ] {
-            if !range.contains(&value) {
-                return bad(key, value.to_string(), &format!("{} to {}", range.start(), range.end()));
-            }
-        }
-        let watts = [
-            ("model.cpu_tdp_watts", self.model.cpu_tdp_watts),
-            ("model.cpu_idle_watts", self.model.cpu_idle_watts),
-        ];
-        let watts = watts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        let baselines = self.baseline.iter().map(|(key, value)| (format!("baseline.{key}"), *value));
-        for (key, value) in watts.chain(baselines) {
-            if !(0.0..=100_000.0).contains(&value) {
-                return bad(&key, value.to_string(), "0 to 100000 (watts)");
-            }
-        }
-        if let Some(watts) = self.model.memory_watts_per_gb.filter(|watts| !(0.0..=10.0).contains(watts)) {
-            return bad("model.memory_watts_per_gb", watts.to_string(), "0 to 10");
-        }
-        if let (Some(idle), Some(max)) = (self.model.cpu_idle_watts, self.model.cpu_tdp_watts)
-            && idle > max
-        {
-            return bad("model.cpu_idle_watts", idle.to_string(), "at most model.cpu_tdp_watts");
-        }
-        if self.web.listen_address.is_empty() {
-            return bad("web.listen_address", "[]".to_owned(), "at least one address, such as \":10125\"");
-        }
-        Ok(())
-    }
 }

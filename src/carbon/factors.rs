@@ -88,8 +88,8 @@ pub enum FactorError {
     /// A zone that isn't in the table.
     #[error(
         "carbon.zone = {zone:?}: not in the table of grid zones{near}; give an ISO 3166 country (FR), a US state, \
-         Canadian or Chinese province (US-CA), a Nordic bidding zone (SE-SE3) or \"world\", as listed in \
-         data/grid_intensity.csv, or set carbon.intensity"
+         Canadian or Chinese province (US-CA), a Nordic bidding zone (SE-SE3) or \"world\", or set \
+         carbon.intensity to a constant in g/kWh"
     )]
     UnknownZone {
         /// What was configured.
@@ -102,8 +102,9 @@ pub enum FactorError {
     CloudSyntax(String),
     /// A region that isn't in the table.
     #[error(
-        "carbon.cloud = {cloud:?}: not in the table of cloud regions{near}; give a region listed in \
-         data/cloud_regions.csv (alibaba, aws, azure, gcp, oci), or set carbon.zone"
+        "carbon.cloud = {cloud:?}: not in the table of cloud regions{near}; give provider:region, such as \
+         \"aws:eu-west-3\" (providers: alibaba, aws, azure, gcp, oci), or set carbon.zone to the grid's zone \
+         (FR), or carbon.intensity to a constant in g/kWh"
     )]
     UnknownRegion {
         /// What was configured.

@@ -1,10 +1,9 @@
 //! `wattprint check`: what can be measured here, what can't, and what would fix it.
 
+mod findings;
 mod text;
 
-use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -13,12 +12,11 @@ use serde::Serialize;
 
 use crate::cli::serve::web_settings;
 use crate::cli::{CliError, factors, raise_open_files};
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
 use crate::snapshot::{MeterStatus, Snapshot};
 use crate::workloads::hierarchy::Layout;
-use crate::workloads::process::ClockSource;
 
 /// Counters are looked at twice, this long apart, to see them move.
 const LOOK: Duration = Duration::from_millis(500);
@@ -28,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(500);
 struct Report {
     /// `measured`, `modelled` or `nothing`.
     verdict: Verdict,
+    /// What to do where nothing works.
+    advice: Option<String>,
     /// What feeds each component.
     components: Vec<ComponentReport>,
     /// Every meter, in use or not.
@@ -97,6 +97,16 @@ struct Finding {
     remedy: Option<String>,
 }
 
+impl Finding {
+    fn good(what: &str, text: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), ok: true, text: text.into(), remedy: None }
+    }
+
+    fn bad(what: &str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), ok: false, text: text.into(), remedy: Some(remedy.into()) }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct CgroupReport {
     layout: String,
@@ -119,11 +129,12 @@ struct CarbonReport {
 }
 
 /// Looks at everything, prints what was found, and gives the exit code that tells it.
-pub(super) fn run(settings: &Settings, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+    let settings = &loaded.settings;
     // What `serve` would refuse is refused here, too.
-    web_settings(settings)?;
+    web_settings(loaded)?;
     let clock = Clock::new()?;
-    let mut sampler = Sampler::new(settings, factors(settings)?, clock, raise_open_files());
+    let mut sampler = Sampler::new(settings, factors(loaded)?, clock, raise_open_files());
     sampler.tick(clock.now());
     thread::sleep(LOOK);
     let snapshot = sampler.tick(clock.now());
@@ -145,18 +156,14 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
         .iter()
         .map(|status| meter_report(status, survey.meters.iter().find(|meter| meter.id == status.id)))
         .collect();
-    let unused = sampler.unused_baselines(snapshot).into_iter().map(|key| Finding {
-        what: format!("baseline.{key}"),
-        ok: false,
-        text: "no meter has this device or domain".to_owned(),
-        remedy: Some("use a device or a domain of the list above".to_owned()),
+    let unused = sampler.unused_baselines(snapshot).into_iter().map(|key| {
+        Finding::bad(
+            &format!("baseline.{key}"),
+            "no meter has this device or domain".to_owned(),
+            "use a device or a domain of the list above",
+        )
     });
-    let readers = survey.readers.iter().map(|reader| Finding {
-        what: reader.name.to_owned(),
-        ok: false,
-        text: reader.error.clone(),
-        remedy: reader.remedy.map(str::to_owned),
-    });
+    let readers = findings::readers(settings, &survey).into_iter();
     let components = snapshot.components.iter().map(|totals| ComponentReport {
         component: totals.component,
         quality: totals.quality,
@@ -165,16 +172,18 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
     let components: Vec<ComponentReport> = components.collect();
     let collector = |name: &str| snapshot.collectors.iter().find(|status| status.collector == name);
     let error = |name: &str| collector(name).and_then(|status| status.detail.as_deref().map(str::to_owned));
+    let verdict = verdict(&components);
     Report {
-        verdict: verdict(&components),
+        verdict,
+        advice: (verdict == Verdict::Nothing).then(|| findings::advice(&settings.collector)),
         components,
         meters,
         readers: readers.chain(unused).collect(),
+        permissions: findings::permissions(settings, &survey),
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
-        cgroups: cgroups(sampler, error("cgroup")),
-        processes: processes(settings, sampler, snapshot, error("process")),
+        cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
+        processes: findings::processes(settings, sampler, snapshot, error("process")),
         carbon: carbon(sampler),
-        permissions: permissions(settings),
     }
 }
 
@@ -204,92 +213,6 @@ fn meter_report(status: &MeterStatus, survey: Option<&MeterSurvey>) -> MeterRepo
     }
 }
 
-fn cgroups(sampler: &Sampler, error: Option<String>) -> CgroupReport {
-    let layout = sampler.workloads().layout();
-    let mut findings = Vec::new();
-    if let Some(text) = error {
-        findings.push(Finding {
-            what: "cpu".to_owned(),
-            ok: false,
-            text,
-            remedy: layout.cpu.is_none().then(|| {
-                "mount cgroup2 (`mount -t cgroup2 cgroup2 /sys/fs/cgroup`), or in a container mount the host's /sys \
-                 and point --path.sysfs at it; until then all energy is `system`"
-                    .to_owned()
-            }),
-        });
-    }
-    if layout.cpu.as_ref().is_some_and(|hierarchy| !hierarchy.is_whole()) {
-        findings.push(Finding {
-            what: "scope".to_owned(),
-            ok: false,
-            text: "only a part of the machine's cgroups can be seen".to_owned(),
-            remedy: Some(
-                "in a container: share the host's cgroup namespace (`--cgroupns=host`) or mount the host's /sys and \
-                 point --path.sysfs at it"
-                    .to_owned(),
-            ),
-        });
-    }
-    if layout.memory.is_none() {
-        findings.push(Finding {
-            what: "memory".to_owned(),
-            ok: false,
-            text: "no memory controller: memory is told from processes".to_owned(),
-            remedy: Some(
-                "boot with the memory controller enabled (without `cgroup_disable=memory`)".to_owned(),
-            ),
-        });
-    }
-    CgroupReport { layout: layout.to_string(), hierarchies: layout.clone(), findings }
-}
-
-fn processes(
-    settings: &Settings,
-    sampler: &Sampler,
-    snapshot: &Snapshot,
-    error: Option<String>,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(text) = error {
-        findings.push(Finding { what: "list".to_owned(), ok: false, text, remedy: None });
-    }
-    findings.push(match sampler.workloads().clock_source() {
-        ClockSource::CpuClock => Finding {
-            what: "CPU time".to_owned(),
-            ok: true,
-            text: "by each process's CPU clock, in nanoseconds".to_owned(),
-            remedy: None,
-        },
-        ClockSource::Stat => Finding {
-            what: "CPU time".to_owned(),
-            ok: false,
-            text: format!(
-                "{} isn't this process's own pid namespace: CPU time comes from PID/stat in clock ticks, at more cost",
-                settings.path.procfs.display()
-            ),
-            remedy: Some("run in the host's pid namespace (`hostPID: true`, `--pid=host`)".to_owned()),
-        },
-    });
-    if !settings.path.procfs.join("1/stat").exists() {
-        findings.push(Finding {
-            what: "visibility".to_owned(),
-            ok: false,
-            text: format!("{} hides processes of other users (hidepid)", settings.path.procfs.display()),
-            remedy: Some("remount it with `hidepid=0`, or `gid=` a group of the daemon's".to_owned()),
-        });
-    }
-    if settings.collector.process && snapshot.processes.is_empty() && settings.limits.processes > 0 {
-        findings.push(Finding {
-            what: "activity".to_owned(),
-            ok: true,
-            text: "no process used CPU time while this check looked".to_owned(),
-            remedy: None,
-        });
-    }
-    findings
-}
-
 fn carbon(sampler: &Sampler) -> CarbonReport {
     let factors = sampler.factors();
     CarbonReport {
@@ -304,32 +227,4 @@ fn carbon(sampler: &Sampler) -> CarbonReport {
         pue_configured: factors.pue_configured,
         notice: factors.notice(),
     }
-}
-
-/// Whether this process may read files that only root may (capabilities(7)).
-fn permissions(settings: &Settings) -> Vec<Finding> {
-    const CAP_DAC_READ_SEARCH: u32 = 2;
-    let status = fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    let has_it = effective & (1 << CAP_DAC_READ_SEARCH) != 0;
-    let binary = std::env::current_exe().map_or("wattprint".to_owned(), |path| path.display().to_string());
-    vec![Finding {
-        what: "CAP_DAC_READ_SEARCH".to_owned(),
-        ok: has_it,
-        text: if has_it {
-            "held: energy_uj can be read".to_owned()
-        } else {
-            format!("not held: {} can be read by root only", settings.path.sysfs.join("class/powercap/*/energy_uj").display())
-        },
-        remedy: (!has_it).then(|| {
-            format!(
-                "`sudo setcap cap_dac_read_search+ep {binary}`, or AmbientCapabilities=CAP_DAC_READ_SEARCH in the \
-                 unit, or capabilities.add: [DAC_READ_SEARCH] in the pod"
-            )
-        }),
-    }]
 }

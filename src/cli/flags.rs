@@ -1,11 +1,11 @@
 //! Flags, named as exporters name them, and what they set.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use config::Value;
 
-use crate::config::{ConfigError, DEFAULT_FILE, Overrides, Settings, load};
+use crate::config::{ConfigError, DEFAULT_FILE, Flag, Loaded, load};
 
 /// Flags with a value: name, name of the value, help. The key in the configuration is the same with `_` for `-`.
 const VALUES: &[(&str, &str, &str)] = &[
@@ -107,39 +107,45 @@ fn collector_flag(name: &str, on: bool) -> &'static str {
 /// Puts the settings together from file, environment and flags.
 pub(super) fn settings(
     matches: &ArgMatches,
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Settings, ConfigError> {
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, ConfigError> {
     let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
-    let mut overrides: Overrides = Vec::new();
+    let mut flags: Vec<Flag> = Vec::new();
+    let mut add = |name: &str, key: &str, values: Vec<String>| {
+        flags.push(Flag { name: format!("--{name}"), key: key.to_owned(), values });
+    };
     for (name, _, _) in VALUES {
         if let Some(value) = matches.get_one::<String>(name) {
-            overrides.push((name.replace('-', "_"), Value::from(value.clone())));
+            add(name, &name.replace('-', "_"), vec![value.clone()]);
         }
     }
     if let Some(addresses) = matches.get_many::<String>("web.listen-address") {
-        let addresses: Vec<String> = addresses.cloned().collect();
-        overrides.push(("web.listen_address".to_owned(), Value::from(addresses)));
+        add("web.listen-address", "web.listen_address", addresses.cloned().collect());
     }
     for (name, _) in COLLECTORS {
         for on in [true, false] {
-            if matches.get_flag(collector_flag(name, on)) {
-                overrides.push((collector_flag(name, true).to_owned(), Value::from(on)));
+            let flag = collector_flag(name, on);
+            if matches.get_flag(flag) {
+                add(flag, collector_flag(name, true), vec![on.to_string()]);
             }
         }
     }
     if matches.get_flag("simulate") {
-        overrides.push(("simulate".to_owned(), Value::from(true)));
+        add("simulate", "simulate", vec![true.to_string()]);
     }
-    load(matches.get_one::<PathBuf>("config.file").map(PathBuf::as_path), environment, &overrides)
+    load(matches.get_one::<PathBuf>("config.file").map(PathBuf::as_path), environment, &flags)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     fn parse(arguments: &[&str]) -> Result<Settings, ConfigError> {
         let arguments = std::iter::once("wattprint").chain(arguments.iter().copied());
-        settings(&command().try_get_matches_from(arguments).unwrap(), [])
+        let none = ["--config.file", "/dev/null"];
+        let arguments = arguments.chain(none);
+        settings(&command().try_get_matches_from(arguments).unwrap(), []).map(|loaded| loaded.settings)
     }
 
     #[test]
@@ -179,8 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_names_its_key() {
-        let text = parse(&["--carbon.pue=high"]).unwrap_err().to_string();
-        assert!(text.contains("carbon.pue") && text.contains("high"), "{text}");
+    fn a_bad_value_names_its_flag_its_key_and_what_is_allowed() {
+        let text = |arguments: &[&str]| parse(arguments).unwrap_err().to_string();
+        assert_eq!(
+            text(&["--carbon.pue=high"]),
+            "flag --carbon.pue: carbon.pue = \"high\": allowed is 1 to 10"
+        );
+        assert_eq!(
+            text(&["check", "--web.max-requests", "x"]),
+            "flag --web.max-requests: web.max_requests = \"x\": allowed is 1 to 10000"
+        );
+    }
+
+    #[test]
+    fn the_keys_allow_what_the_emission_factors_allow() {
+        use crate::carbon::factors::{MAX_INTENSITY, MAX_PUE};
+        for (flag, most) in [("--carbon.intensity", MAX_INTENSITY), ("--carbon.pue", MAX_PUE)] {
+            assert!(parse(&[&format!("{flag}={most}")]).is_ok(), "{flag}");
+            assert!(parse(&[&format!("{flag}={}", most + 0.1)]).is_err(), "{flag}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::carbon::factors::{FactorError, FactorSettings, Factors};
-use crate::config::{Carbon, ConfigError, Settings};
+use crate::config::{Carbon, ConfigError, Loaded, Origins};
 use crate::sampler::ClockError;
 use crate::web::WebError;
 
@@ -23,8 +23,9 @@ const FAILURE: u8 = 1;
 enum CliError {
     #[error("{0}")]
     Config(#[from] ConfigError),
-    #[error("{0}")]
-    Factor(#[from] FactorError),
+    /// A setting that passed as a value but can't be used.
+    #[error("{origin}{text}")]
+    Setting { origin: String, text: String },
     #[error("{0}")]
     Clock(#[from] ClockError),
     #[error("{0}")]
@@ -38,11 +39,37 @@ enum CliError {
 }
 
 impl CliError {
+    /// Names where the setting came from, before what is wrong with it.
+    fn setting(origins: &Origins, key: &str, text: String) -> Self {
+        Self::Setting { origin: origins.of(key).map_or(String::new(), |origin| format!("{origin}: ")), text }
+    }
+
+    fn factor(origins: &Origins, error: &FactorError) -> Self {
+        let key = match error {
+            FactorError::Intensity(_) => "carbon.intensity",
+            FactorError::Pue(_) => "carbon.pue",
+            FactorError::UnknownZone { .. } => "carbon.zone",
+            FactorError::CloudSyntax(_) | FactorError::UnknownRegion { .. } => "carbon.cloud",
+            FactorError::NotOnThisBasis { .. } => "carbon.basis",
+            FactorError::Table(_) => "",
+        };
+        Self::setting(origins, key, error.to_string())
+    }
+
+    fn web(origins: &Origins, error: WebError) -> Self {
+        match error {
+            WebError::Address { value, problem } => {
+                let key = "web.listen_address";
+                Self::setting(origins, key, format!("{key} = {value:?}: {problem}"))
+            }
+            WebError::TelemetryPath { .. } => Self::setting(origins, "web.telemetry_path", error.to_string()),
+            other => Self::Web(other),
+        }
+    }
+
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_)
-            | Self::Factor(_)
-            | Self::Web(WebError::Address { .. } | WebError::TelemetryPath { .. }) => ExitCode::from(USAGE),
+            Self::Config(_) | Self::Setting { .. } => ExitCode::from(USAGE),
             Self::Clock(_) | Self::Web(_) | Self::Io(_) | Self::SamplerEnded | Self::Json(_) => {
                 ExitCode::from(FAILURE)
             }
@@ -54,7 +81,7 @@ impl CliError {
 /// standard streams.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> ExitCode {
@@ -71,13 +98,13 @@ pub fn run(
             return ExitCode::SUCCESS;
         }
     };
-    let settings = match flags::settings(&matches, environment) {
-        Ok(settings) => settings,
+    let loaded = match flags::settings(&matches, environment) {
+        Ok(loaded) => loaded,
         Err(error) => return fail(err, &error.into()),
     };
     let outcome = match matches.subcommand() {
-        Some(("check", options)) => check::run(&settings, options.get_flag("json"), out),
-        _ => serve::run(&settings).map(|()| ExitCode::SUCCESS),
+        Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
+        _ => serve::run(&loaded).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))
 }
@@ -89,9 +116,10 @@ fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
 }
 
 /// The emission factors that the settings ask for.
-fn factors(settings: &Settings) -> Result<Factors, FactorError> {
-    let Carbon { intensity, zone, cloud, basis, pue } = settings.carbon.clone();
+fn factors(loaded: &Loaded) -> Result<Factors, CliError> {
+    let Carbon { intensity, zone, cloud, basis, pue } = loaded.settings.carbon.clone();
     crate::carbon::factors::resolve(&FactorSettings { intensity, zone, cloud, basis, pue })
+        .map_err(|error| CliError::factor(&loaded.origins, &error))
 }
 
 /// Raises the limit of open files as far as the system lets, and gives how many may be kept open for cgroups.

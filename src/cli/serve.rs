@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{CliError, factors, raise_open_files};
-use crate::config::{LogFormat, Settings};
+use crate::config::{Loaded, LogFormat, Settings};
 use crate::sampler::{Clock, Sampler};
 use crate::snapshot::SnapshotCell;
 use crate::web::{self, WebSettings};
@@ -20,10 +20,11 @@ use crate::web::{self, WebSettings};
 /// A sampler that hangs in a system call is left behind after this time.
 const SAMPLER_GRACE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(settings: &Settings) -> Result<(), CliError> {
+pub(super) fn run(loaded: &Loaded) -> Result<(), CliError> {
+    let settings = &loaded.settings;
     start_log(settings);
-    let factors = factors(settings)?;
-    let web = web_settings(settings)?;
+    let factors = factors(loaded)?;
+    let web = web_settings(loaded)?;
     let clock = Clock::new()?;
     let listeners = web::bind(&web.listen)?;
     info!(version = env!("CARGO_PKG_VERSION"), "wattprint starts");
@@ -95,12 +96,13 @@ async fn wait_for(thread: &JoinHandle<()>) {
 }
 
 /// What the server needs; fails where an address is none.
-pub(super) fn web_settings(settings: &Settings) -> Result<WebSettings, CliError> {
-    let web = &settings.web;
-    web::check_telemetry_path(&web.telemetry_path)?;
+pub(super) fn web_settings(loaded: &Loaded) -> Result<WebSettings, CliError> {
+    let web = &loaded.settings.web;
+    let error = |error| CliError::web(&loaded.origins, error);
+    web::check_telemetry_path(&web.telemetry_path).map_err(error)?;
     let listen = web.listen_address.iter().map(|address| web::parse_listen(address));
     Ok(WebSettings {
-        listen: listen.collect::<Result<_, _>>()?,
+        listen: listen.collect::<Result<_, _>>().map_err(error)?,
         telemetry_path: web.telemetry_path.clone(),
         limits: web::Limits { max_requests: web.max_requests, ..web::Limits::default() },
     })

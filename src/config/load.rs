@@ -1,10 +1,13 @@
-//! Puts the settings together from file, environment and flags.
+//! Puts the settings together from file, environment and flags, and keeps where each value came from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, File, FileFormat, Value, ValueKind};
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
 
+use super::keys::{self, Given, Kind};
 use crate::config::Settings;
 
 /// Read where no file is named, if it is there.
@@ -15,8 +18,36 @@ pub const DEFAULT_FILE: &str = "/etc/wattprint/config.toml";
 const PREFIX: &str = "WATTPRINT_";
 const LEVEL: &str = "__";
 
-/// Settings from flags: key and value.
-pub type Overrides = Vec<(String, Value)>;
+/// One flag of the command line that sets something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// As it is typed: `--web.max-requests`.
+    pub name: String,
+    /// The key that it sets: `web.max_requests`.
+    pub key: String,
+    /// Its values; more than one for a flag that can be repeated.
+    pub values: Vec<String>,
+}
+
+/// Settings, and where they came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Where each value that isn't a default came from.
+    pub origins: Origins,
+}
+
+/// Where each value that isn't a default came from, for messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, String>);
+
+impl Origins {
+    /// The file and line, the variable or the flag that set this key; absent where it has its default.
+    pub fn of(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+}
 
 /// A configuration that can't be used. The text is one line that names where it stands, the key and what is
 /// allowed.
@@ -30,6 +61,14 @@ pub enum ConfigError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The file isn't TOML.
+    #[error("{origin}: not TOML: {problem}")]
+    Syntax {
+        /// The file and line.
+        origin: String,
+        /// What the parser says.
+        problem: String,
+    },
     /// A key that means nothing.
     #[error("{origin}: unknown key \"{key}\"; allowed here: {allowed}")]
     UnknownKey {
@@ -40,9 +79,11 @@ pub enum ConfigError {
         /// The keys that are known at this level.
         allowed: String,
     },
-    /// A value outside its range.
-    #[error("{key} = {value}: allowed is {allowed}")]
-    OutOfRange {
+    /// A value of the wrong type or outside its range.
+    #[error("{origin}: {key} = {value}: allowed is {allowed}")]
+    NotAllowed {
+        /// Where it stands.
+        origin: String,
         /// The key.
         key: String,
         /// The value.
@@ -50,111 +91,204 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: String,
     },
-    /// Bad syntax or a value of the wrong type.
-    #[error("{0}")]
-    Invalid(String),
+    /// A variable that looks like a setting, but isn't written like one.
+    #[error("environment {name}: write {meant}: two underscores follow the table's name")]
+    Underscore {
+        /// The variable.
+        name: String,
+        /// How it is spelled rightly.
+        meant: String,
+    },
+    /// A variable that isn't text.
+    #[error("environment {name}: not UTF-8 text")]
+    NotText {
+        /// The variable, with what can't be shown replaced.
+        name: String,
+    },
+    /// Values that are allowed but don't make settings: the table of keys and the settings disagree.
+    #[error("configuration: {0}")]
+    Mismatch(#[from] serde_json::Error),
 }
 
-/// Loads the settings. `file` must be there if it is named; otherwise [`DEFAULT_FILE`] is read if it is there.
+/// Checked values by key, each with its origin.
+#[derive(Default)]
+struct Layers(BTreeMap<String, (Value, String)>);
+
+/// Loads the settings: the environment beats the file, flags beat both. `file` must be there if it is named;
+/// otherwise [`DEFAULT_FILE`] is read if it is there.
 ///
 /// # Errors
 /// See [`ConfigError`].
 pub fn load(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
-    overrides: &Overrides,
-) -> Result<Settings, ConfigError> {
-    let mut builder = Config::builder();
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &[Flag],
+) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::default();
     let default = Path::new(DEFAULT_FILE);
-    let path = file.or_else(|| default.exists().then_some(default));
-    if let Some(path) = path {
-        // Read here, so that the name is kept as it was given and nothing is guessed from its ending.
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let parsed = Config::builder()
-            .add_source(File::from_str(&text, FileFormat::Toml))
-            .build()
-            .map_err(|error| invalid(path, &error))?;
-        check_keys(&parsed, &path.display().to_string())?;
-        parsed.clone().try_deserialize::<Settings>().map_err(|error| invalid(path, &error))?;
-        builder = builder.add_source(parsed);
+    if let Some(path) = file.or_else(|| default.exists().then_some(default)) {
+        layers.add_file(path)?;
     }
-    let variables: HashMap<String, String> = environment
-        .into_iter()
-        .filter(|(name, _)| name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains(LEVEL)))
-        .collect();
-    let variables = Environment::with_prefix(PREFIX.trim_end_matches('_'))
-        .prefix_separator("_")
-        .separator(LEVEL)
-        .list_separator(",")
-        .with_list_parse_key("web.listen_address")
-        .try_parsing(true)
-        .source(Some(variables));
-    let from_environment = Config::builder().add_source(variables.clone()).build().map_err(plain)?;
-    check_keys(&from_environment, "environment")?;
-    from_environment
-        .try_deserialize::<Settings>()
-        .map_err(|error| ConfigError::Invalid(format!("environment: {error}")))?;
-    builder = builder.add_source(variables);
-    for (key, value) in overrides {
-        builder = builder.set_override(key, value.clone()).map_err(plain)?;
+    let mut variables: Vec<_> = environment.into_iter().collect();
+    // The same error each time, whatever order the environment has.
+    variables.sort();
+    for (name, value) in &variables {
+        layers.add_variable(name, value)?;
     }
-    let settings: Settings = builder.build().map_err(plain)?.try_deserialize().map_err(plain)?;
-    settings.validate()?;
-    Ok(settings)
-}
-
-fn plain(error: config::ConfigError) -> ConfigError {
-    ConfigError::Invalid(one_line(&error.to_string()))
-}
-
-fn invalid(path: &Path, error: &config::ConfigError) -> ConfigError {
-    ConfigError::Invalid(format!("{}: {}", path.display(), one_line(&error.to_string())))
-}
-
-/// Syntax errors of TOML draw the line with a marker below; one line is enough to find it.
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// Looks for keys that the default settings don't have.
-fn check_keys(parsed: &Config, origin: &str) -> Result<(), ConfigError> {
-    let known =
-        serde_json::to_value(Settings::default()).map_err(|error| ConfigError::Invalid(error.to_string()))?;
-    check_level(&parsed.cache, &known, "", origin)
-}
-
-fn check_level(
-    value: &Value,
-    known: &serde_json::Value,
-    prefix: &str,
-    origin: &str,
-) -> Result<(), ConfigError> {
-    let (ValueKind::Table(table), serde_json::Value::Object(fields)) = (&value.kind, known) else {
-        return Ok(());
-    };
-    // A table that is empty by default takes any key.
-    if fields.is_empty() {
-        return Ok(());
+    for flag in flags {
+        layers.add_flag(flag)?;
     }
-    let mut keys: Vec<&String> = table.keys().collect();
-    keys.sort();
-    for key in keys {
-        let full = format!("{prefix}{key}");
-        let Some(field) = fields.get(key) else {
-            let mut allowed: Vec<&str> = fields.keys().map(String::as_str).collect();
-            allowed.sort_unstable();
-            return Err(ConfigError::UnknownKey {
-                origin: origin.to_owned(),
-                key: full,
-                allowed: allowed.join(", "),
+    layers.merge()
+}
+
+impl Layers {
+    fn add(&mut self, origin: String, key: &str, given: &Given) -> Result<(), ConfigError> {
+        let Some(kind) = keys::kind(key) else {
+            return Err(unknown(origin, key));
+        };
+        let Some(value) = kind.read(given) else {
+            return Err(ConfigError::NotAllowed {
+                origin,
+                key: key.to_owned(),
+                value: given.shown(),
+                allowed: kind.allowed(given),
             });
         };
-        if let Some(inner) = table.get(key) {
-            check_level(inner, field, &format!("{full}."), origin)?;
-        }
+        self.0.insert(key.to_owned(), (value, origin));
+        Ok(())
     }
-    Ok(())
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let line = |at: usize| {
+            let before = text.get(..at).unwrap_or(&text);
+            format!("{}: line {}", path.display(), before.matches('\n').count() + 1)
+        };
+        let document = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+            origin: line(error.span().map_or(0, |span| span.start)),
+            problem: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
+        })?;
+        let mut entries: Vec<_> = document.get_ref().iter().collect();
+        // The first error of the file is told, not that of the first letter.
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let table = name.get_ref();
+            let origin = line(name.span().start);
+            let DeValue::Table(fields) = value.get_ref() else {
+                if keys::is_table(table) {
+                    return Err(ConfigError::NotAllowed {
+                        origin,
+                        key: table.to_string(),
+                        value: given(value.get_ref()).shown(),
+                        allowed: format!("a table, [{table}], with the keys {}", keys::keys_of(Some(table))),
+                    });
+                }
+                self.add(origin, table, &given(value.get_ref()))?;
+                continue;
+            };
+            if !keys::is_table(table) {
+                self.add(origin, table, &Given::Table)?;
+                continue;
+            }
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(field, _)| field.span().start);
+            for (field, value) in fields {
+                let key = format!("{table}.{}", field.get_ref());
+                self.add(line(field.span().start), &key, &given(value.get_ref()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_variable(&mut self, name: &OsStr, value: &OsStr) -> Result<(), ConfigError> {
+        let shown = name.to_string_lossy();
+        let Some(rest) = shown.strip_prefix(PREFIX) else {
+            return Ok(());
+        };
+        let key = rest.to_lowercase().replace(LEVEL, ".");
+        if !rest.contains(LEVEL) && keys::kind(&key).is_none() {
+            return match with_one_underscore(&key) {
+                Some(meant) => Err(ConfigError::Underscore { name: shown.to_string(), meant }),
+                None => Ok(()),
+            };
+        }
+        let (Some(_), Some(value)) = (name.to_str(), value.to_str()) else {
+            return Err(ConfigError::NotText { name: shown.to_string() });
+        };
+        self.add(format!("environment {shown}"), &key, &Given::Word(value.to_owned()))
+    }
+
+    fn add_flag(&mut self, flag: &Flag) -> Result<(), ConfigError> {
+        let given = match (keys::kind(&flag.key), flag.values.as_slice()) {
+            (Some(Kind::Addresses), values) => Given::List(values.iter().cloned().map(Given::Text).collect()),
+            (_, values) => Given::Word(values.last().cloned().unwrap_or_default()),
+        };
+        self.add(format!("flag {}", flag.name), &flag.key, &given)
+    }
+
+    fn merge(self) -> Result<Loaded, ConfigError> {
+        let mut root = serde_json::Map::new();
+        let mut origins = BTreeMap::new();
+        for (key, (value, origin)) in self.0 {
+            match key.split_once('.') {
+                Some((table, field)) => {
+                    let entry = root.entry(table).or_insert_with(|| Value::Object(serde_json::Map::new()));
+                    if let Value::Object(fields) = entry {
+                        fields.insert(field.to_owned(), value);
+                    }
+                }
+                None => {
+                    root.insert(key.clone(), value);
+                }
+            }
+            origins.insert(key, origin);
+        }
+        let loaded =
+            Loaded { settings: serde_json::from_value(Value::Object(root))?, origins: Origins(origins) };
+        let model = &loaded.settings.model;
+        if let (Some(idle), Some(max)) = (model.cpu_idle_watts, model.cpu_tdp_watts)
+            && idle > max
+        {
+            let key = "model.cpu_idle_watts";
+            return Err(ConfigError::NotAllowed {
+                origin: loaded.origins.of(key).unwrap_or_default().to_owned(),
+                key: key.to_owned(),
+                value: idle.to_string(),
+                allowed: format!("at most model.cpu_tdp_watts, {max}"),
+            });
+        }
+        Ok(loaded)
+    }
+}
+
+fn unknown(origin: String, key: &str) -> ConfigError {
+    let table = key.split_once('.').map(|(table, _)| table);
+    ConfigError::UnknownKey { origin, key: key.to_owned(), allowed: keys::keys_of(table) }
+}
+
+/// The variable that was meant by one whose name, as a key, has one underscore where two belong.
+fn with_one_underscore(name: &str) -> Option<String> {
+    let known = keys::KEYS.iter().map(|(key, _)| *key).chain(["baseline.package", "baseline.dram"]);
+    let mut meant = known.filter(|key| key.replace('.', "_") == name);
+    meant.next().map(|key| format!("{PREFIX}{}", key.replace('.', LEVEL).to_uppercase()))
+}
+
+fn given(value: &DeValue<'_>) -> Given {
+    match value {
+        DeValue::String(text) => Given::Text(text.to_string()),
+        DeValue::Integer(number) => {
+            let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
+            // In decimal where it fits, so that it can be told as a number.
+            Given::Integer(value.map_or_else(|| number.to_string(), |value| value.to_string()), value)
+        }
+        // The grammar of TOML is narrower than that of the parser here; only huge exponents become infinite.
+        DeValue::Float(number) => Given::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(on) => Given::Switch(*on),
+        DeValue::Datetime(date) => Given::Date(date.to_string()),
+        DeValue::Array(items) => Given::List(items.iter().map(|item| given(item.get_ref())).collect()),
+        DeValue::Table(_) => Given::Table,
+    }
 }
 
 #[cfg(test)]

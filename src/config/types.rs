@@ -119,52 +119,28 @@ pub fn human_duration(duration: Duration) -> String {
     text
 }
 
-/// Reads a number of seconds or a text with units; writes a text.
+/// The duration that a text means: one with units, or a number of seconds.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    }
+}
+
+/// Durations in settings, as texts.
 pub(super) mod duration {
-    use std::fmt;
     use std::time::Duration;
 
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::human_duration(*duration))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        deserializer.deserialize_any(DurationVisitor)
-    }
-
-    struct DurationVisitor;
-
-    impl Visitor<'_> for DurationVisitor {
-        type Value = Duration;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            out.write_str("a duration such as \"1s\" or \"500ms\", or a number of seconds")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            if let Ok(seconds) = text.trim().parse::<f64>() {
-                return self.visit_f64(seconds);
-            }
-            humantime::parse_duration(text.trim())
-                .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-        }
-
-        fn visit_f64<E: Error>(self, seconds: f64) -> Result<Duration, E> {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| E::invalid_value(serde::de::Unexpected::Float(seconds), &self))
-        }
-
-        fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
-            u64::try_from(seconds)
-                .map(Duration::from_secs)
-                .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
-        }
-
-        fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
-            Ok(Duration::from_secs(seconds))
-        }
+        let text = String::deserialize(deserializer)?;
+        super::parse_duration(&text).ok_or_else(|| D::Error::custom(format!("\"{text}\" is no duration")))
     }
 }

@@ -61,10 +61,7 @@ impl ReadFailure {
     /// What an operator can do about it, if anything.
     pub const fn remedy(self) -> Option<&'static str> {
         match self {
-            Self::Denied => Some(
-                "grant CAP_DAC_READ_SEARCH: `setcap cap_dac_read_search+ep` on the binary, \
-                 AmbientCapabilities=CAP_DAC_READ_SEARCH in the unit, or capabilities.add in the container",
-            ),
+            Self::Denied => Some("grant CAP_DAC_READ_SEARCH by the command that stands under Permissions"),
             _ => None,
         }
     }
@@ -193,6 +190,13 @@ mod tests {
         assert_eq!(sorted(5), ReadFailure::Io(5));
         let error = ReadError::new(Path::new("/sys/x"), ReadFailure::Io(5));
         assert_eq!(error.to_string(), "/sys/x: read error (errno 5)");
+    }
+
+    #[test]
+    fn the_remedy_for_missing_rights_points_at_the_one_exact_command() {
+        let remedy = ReadFailure::Denied.remedy().unwrap();
+        assert!(remedy.contains("Permissions") && !remedy.contains("setcap"), "{remedy}");
+        assert_eq!(ReadFailure::NotFound.remedy(), None);
     }
 
     proptest! {

@@ -18,6 +18,8 @@ pub struct MeterSurvey {
     pub path: Option<PathBuf>,
     /// Why the last read failed, with the path.
     pub error: Option<String>,
+    /// Whether it failed for lack of rights.
+    pub denied: bool,
     /// What to do about it.
     pub remedy: Option<&'static str>,
 }
@@ -31,6 +33,8 @@ pub struct ReaderSurvey {
     pub path: PathBuf,
     /// What it found wrong.
     pub error: String,
+    /// Whether it failed for lack of rights.
+    pub denied: bool,
     /// What to do about it.
     pub remedy: Option<&'static str>,
 }
@@ -59,6 +63,7 @@ impl MeterBank {
                 quality: source.quality,
                 path: Some(source.path.clone()).filter(|path| !path.as_os_str().is_empty()),
                 error: failure.map(|failure| ReadError::new(&source.path, failure).to_string()),
+                denied: failure == Some(ReadFailure::Denied),
                 remedy: failure.and_then(ReadFailure::remedy),
             }
         });
@@ -71,7 +76,14 @@ impl MeterBank {
             {
                 let failure = self.rapl_error.as_ref().map(|error| error.failure);
                 let remedy = failure.and_then(ReadFailure::remedy).or(Some(LOAD_RAPL));
-                readers.push(ReaderSurvey { name: "rapl", path: reader.root().into(), error, remedy });
+                let denied = failure == Some(ReadFailure::Denied);
+                readers.push(ReaderSurvey {
+                    name: "rapl",
+                    path: reader.root().into(),
+                    error,
+                    denied,
+                    remedy,
+                });
             }
         }
         if let (Some(reader), Some(error)) = (&self.hwmon, &self.hwmon_error) {
@@ -79,6 +91,7 @@ impl MeterBank {
                 name: "hwmon",
                 path: reader.root().into(),
                 error: error.to_string(),
+                denied: error.failure == ReadFailure::Denied,
                 remedy: error.failure.remedy(),
             });
         }

@@ -83,8 +83,28 @@ fn a_bad_configuration_is_one_line_that_names_it_and_exit_code_2() {
         ("wrong word", "[log]\nlevel = \"loud\"\n", &["loud", "debug"]),
         ("out of range", "[sample]\ninterval = \"1ms\"\n", &["sample.interval", "100ms"]),
         ("syntax", "[web\n", &[]),
-        ("zone", "[carbon]\nzone = \"Atlantis\"\n", &["Atlantis"]),
-        ("address", "[web]\nlisten_address = [\"nowhere\"]\n", &["nowhere"]),
+        ("zone", "[carbon]\nzone = \"Atlantis\"\n", &["zone.toml: line 2: carbon.zone = \"Atlantis\""]),
+        (
+            "region",
+            "[carbon]\ncloud = \"aws:eu-west3\"\n",
+            &["region.toml: line 2: carbon.cloud = \"aws:eu-west3\"", "aws:eu-west-3"],
+        ),
+        (
+            "basis",
+            "[carbon]\nzone = \"US-CA\"\nbasis = \"lifecycle\"\n",
+            &["basis.toml: line 3: carbon.basis"],
+        ),
+        (
+            "address",
+            "[web]\nlisten_address = [\"nowhere\"]\n",
+            &["address.toml: line 2: web.listen_address = \"nowhere\": expected HOST:PORT"],
+        ),
+        (
+            "one address",
+            "[web]\nlisten_address = \"nowhere\"\n",
+            &["web.listen_address = \"nowhere\": expected"],
+        ),
+        ("path", "[web]\ntelemetry_path = \"x\"\n", &["path.toml: line 2: web.telemetry_path = \"x\""]),
         ("not text", "\u{0}", &[]),
     ];
     for (name, text, named) in files {
@@ -100,8 +120,18 @@ fn a_bad_configuration_is_one_line_that_names_it_and_exit_code_2() {
     let none = "--config.file=/dev/null";
     bad(&[none], &[("WATTPRINT_SAMPLE__INTERVALL", "1s")], &["intervall"]);
     bad(&[none], &[("WATTPRINT_WEB__MAX_REQUESTS", "lots")], &["max_requests"]);
-    bad(&[none], &[("WATTPRINT_WEB__MAX_REQUESTS", "0")], &["web.max_requests"]);
-    bad(&[none, "--carbon.pue=0.5"], &[], &["carbon.pue"]);
+    bad(
+        &[none],
+        &[("WATTPRINT_WEB__MAX_REQUESTS", "0")],
+        &["environment WATTPRINT_WEB__MAX_REQUESTS: web.max_requests = 0"],
+    );
+    bad(&[none], &[("WATTPRINT_WEB_LISTEN_ADDRESS", ":1")], &["WATTPRINT_WEB__LISTEN_ADDRESS"]);
+    bad(&[none, "--carbon.pue=0.5"], &[], &["flag --carbon.pue: carbon.pue = 0.5"]);
+    for command in ["serve", "check"] {
+        let address = ["--web.listen-address=:1", "--web.listen-address=nope"];
+        let expected = "flag --web.listen-address: web.listen_address = \"nope\": expected";
+        bad(&[&[command, none][..], &address].concat(), &[], &[expected]);
+    }
 }
 
 #[test]

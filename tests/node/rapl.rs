@@ -234,8 +234,23 @@ fn check_tells_by_its_exit_code_what_is_in_use() {
     assert!(!report["model"].as_array().expect("the model's numbers").is_empty());
 
     let off = ["--no-collector.rapl", "--no-collector.hwmon", "--no-collector.estimate"];
-    let (code, word, ..) = verdict(&off, &tree.flag());
+    let (code, word, shown, report) = verdict(&off, &tree.flag());
     assert_eq!((code, &*word), (Some(2), "nothing"));
+    assert!(shown.contains("fix: switch on what is switched off: --collector.rapl"), "{shown}");
+    assert!(report["advice"].as_str().expect("advice").contains("--collector.estimate"));
+    assert!(shown.contains("rapl: switched off (collector.rapl)"), "{shown}");
+
+    let (_, _, shown, report) = verdict(&["--no-collector.cgroup", "--no-collector.process"], &tree.flag());
+    for collector in ["cgroup", "process"] {
+        assert!(shown.contains(&format!("{collector}: switched off (collector.{collector})")), "{shown}");
+    }
+    assert!(!shown.contains("memory controller") && !shown.contains("CPU time"), "{shown}");
+    assert!(report["advice"].is_null());
+
+    let (code, _, shown, _) = verdict(&["--path.procfs=/nonexistent"], &tree.flag());
+    assert!(code == Some(1) || code == Some(2), "{code:?}");
+    assert!(!shown.contains("hidepid") && shown.contains("/nonexistent doesn't exist"), "{shown}");
+    assert!(shown.contains("correct path.procfs"), "{shown}");
 
     tree.zone("intel-rapl:0", "package-0", 100_000_000_000, RANGE);
     let flag = tree.flag();

@@ -82,15 +82,23 @@ fn values_out_of_range_name_their_key() {
 #[test]
 fn an_unknown_place_names_its_key_and_near_misses() {
     let message = resolve(&zone("UK")).unwrap_err().to_string();
-    for part in ["carbon.zone = \"UK\"", "did you mean GB?", "data/grid_intensity.csv"] {
+    for part in ["carbon.zone = \"UK\"", "did you mean GB?", "SE-SE3", "carbon.intensity to a constant"] {
         assert!(message.contains(part), "{message}");
     }
     let message = resolve(&zone("")).unwrap_err().to_string();
     assert!(message.contains("carbon.zone = \"\"") && !message.contains("did you mean"), "{message}");
 
     let message = resolve(&cloud("aws:eu-west3")).unwrap_err().to_string();
-    for part in ["carbon.cloud = \"aws:eu-west3\"", "did you mean aws:eu-west-3", "cloud_regions.csv"] {
+    for part in
+        ["carbon.cloud = \"aws:eu-west3\"", "did you mean aws:eu-west-3", "carbon.zone", "carbon.intensity"]
+    {
         assert!(message.contains(part), "{message}");
+    }
+    // An installed binary comes without the tables' files.
+    for message in
+        [resolve(&zone("UK")), resolve(&cloud("aws:eu-west3"))].map(|it| it.unwrap_err().to_string())
+    {
+        assert!(!message.contains(".csv"), "{message}");
     }
     for wrong in ["eu-west-3", ":eu-west-3", "aws:", ""] {
         assert_eq!(resolve(&cloud(wrong)), Err(FactorError::CloudSyntax(wrong.to_owned())));

@@ -12,6 +12,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         Verdict::Nothing => "nothing: no component has a meter or a model",
     };
     writeln!(out, "wattprint {} check\n\n{answer}\n", env!("CARGO_PKG_VERSION"))?;
+    if let Some(advice) = &report.advice {
+        writeln!(out, "  fix: {advice}\n")?;
+    }
     writeln!(out, "Components")?;
     for part in &report.components {
         let power = part.power_watts.map_or("no figure yet".to_owned(), |watts| format!("{watts:.1} W"));

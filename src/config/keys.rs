@@ -1,0 +1,300 @@
+//! The keys of the configuration: what each may be, and whether a given value is that.
+//!
+//! The three layers are checked one by one against this table before they are merged, so that an error can name
+//! the layer.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::types::{human_duration, parse_duration};
+
+/// Longer values are cut in messages.
+const SHOWN: usize = 60;
+
+/// A value as a layer gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Given {
+    /// A word of the environment or of a flag; it has the type that its key wants.
+    Word(String),
+    /// `true` or `false` in a file.
+    Switch(bool),
+    /// An integer in a file: as it is written, and its value where it fits.
+    Integer(String, Option<i64>),
+    /// A float in a file.
+    Float(f64),
+    /// A string in a file.
+    Text(String),
+    /// An array.
+    List(Vec<Self>),
+    /// A table.
+    Table,
+    /// A date or a time.
+    Date(String),
+}
+
+impl Given {
+    /// The value as a message shows it.
+    pub(super) fn shown(&self) -> String {
+        let text = match self {
+            Self::Word(word) if word.parse().is_ok_and(f64::is_finite) => word.clone(),
+            Self::Word(text) | Self::Text(text) => format!("{text:?}"),
+            Self::Switch(on) => on.to_string(),
+            Self::Integer(text, _) | Self::Date(text) => text.clone(),
+            Self::Float(number) => number.to_string(),
+            Self::List(items) => {
+                format!("[{}]", items.iter().map(Self::shown).collect::<Vec<_>>().join(", "))
+            }
+            Self::Table => "a table".to_owned(),
+        };
+        if text.chars().count() > SHOWN {
+            text.chars().take(SHOWN).chain("...".chars()).collect()
+        } else {
+            text
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What the value of a key may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// On or off.
+    Switch,
+    /// A whole number from the first to the second.
+    Count(u64, u64),
+    /// A number from the first to the second, with its unit.
+    Number(f64, f64, &'static str),
+    /// A number above zero, at most this, with its unit.
+    Positive(f64, &'static str),
+    /// A duration from the first to the second.
+    Span(Duration, Duration),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any text; here is an example.
+    Text(&'static str),
+    /// A list of texts; one text is a list of one.
+    Addresses,
+}
+
+/// The idle power of a device or a domain, and the power of all CPUs.
+pub(super) const WATTS: Kind = Kind::Number(0.0, 100_000.0, " (watts)");
+
+/// The table whose keys are the operator's own.
+pub(super) const BASELINE: &str = "baseline";
+
+/// Every key but those of [`BASELINE`].
+pub(super) const KEYS: &[(&str, Kind)] = &[
+    ("web.listen_address", Kind::Addresses),
+    ("web.telemetry_path", Kind::Text("/metrics")),
+    ("web.max_requests", Kind::Count(1, 10_000)),
+    ("path.procfs", Kind::Text("/proc")),
+    ("path.sysfs", Kind::Text("/sys")),
+    ("sample.interval", Kind::Span(Duration::from_millis(100), Duration::from_secs(60))),
+    ("collector.rapl", Kind::Switch),
+    ("collector.hwmon", Kind::Switch),
+    ("collector.estimate", Kind::Switch),
+    ("collector.cgroup", Kind::Switch),
+    ("collector.process", Kind::Switch),
+    ("limits.workloads", Kind::Count(1, 1_000_000)),
+    ("limits.processes", Kind::Count(0, 100_000)),
+    ("limits.scanned_processes", Kind::Count(1, 4_194_304)),
+    ("limits.cgroups", Kind::Count(1, 1_000_000)),
+    ("limits.open_files", Kind::Count(0, 1_000_000)),
+    ("limits.retention", Kind::Span(Duration::ZERO, Duration::from_secs(86_400))),
+    ("model.cpu_tdp_watts", WATTS),
+    ("model.cpu_idle_watts", WATTS),
+    ("model.memory_watts_per_gb", Kind::Number(0.0, 10.0, " (watts per GB)")),
+    ("carbon.intensity", Kind::Positive(2000.0, " (g/kWh)")),
+    ("carbon.zone", Kind::Text("FR")),
+    ("carbon.cloud", Kind::Text("aws:eu-west-3")),
+    ("carbon.basis", Kind::OneOf(&["lifecycle", "direct"])),
+    ("carbon.pue", Kind::Number(1.0, 10.0, "")),
+    ("log.level", Kind::OneOf(&["error", "warn", "info", "debug", "trace"])),
+    ("log.format", Kind::OneOf(&["text", "json"])),
+    ("simulate", Kind::Switch),
+];
+
+/// What the value of this key may be; absent for a key that isn't known.
+pub(super) fn kind(key: &str) -> Option<Kind> {
+    match key.split_once('.') {
+        Some((BASELINE, device)) => (!device.is_empty()).then_some(WATTS),
+        _ => KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind),
+    }
+}
+
+/// Whether a key is that of a table.
+pub(super) fn is_table(key: &str) -> bool {
+    key == BASELINE
+        || KEYS.iter().any(|(known, _)| known.split_once('.').is_some_and(|(table, _)| table == key))
+}
+
+/// The keys of a table, or those of the file's top where there is no such table, sorted.
+pub(super) fn keys_of(table: Option<&str>) -> String {
+    if table == Some(BASELINE) {
+        return "devices (\"intel-rapl:0\") and domains (package, dram), each with its idle power in watts"
+            .to_owned();
+    }
+    let mut names: Vec<&str> = match table.filter(|table| is_table(table)) {
+        Some(table) => KEYS
+            .iter()
+            .filter_map(|(key, _)| key.split_once('.'))
+            .filter(|(of, _)| *of == table)
+            .map(|(_, name)| name)
+            .collect(),
+        None => KEYS
+            .iter()
+            .map(|(key, _)| key.split_once('.').map_or(*key, |(table, _)| table))
+            .chain([BASELINE])
+            .collect(),
+    };
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+impl Kind {
+    /// The value in the form that the settings are made of; absent where it isn't allowed.
+    pub(super) fn read(self, given: &Given) -> Option<Value> {
+        match self {
+            Self::Switch => switch(given).map(Value::from),
+            Self::Count(low, high) => whole(given).filter(|n| (low..=high).contains(n)).map(Value::from),
+            Self::Number(low, high, _) => number(given).filter(|n| (low..=high).contains(n)).map(Value::from),
+            Self::Positive(high, _) => number(given).filter(|n| *n > 0.0 && *n <= high).map(Value::from),
+            Self::Span(low, high) => {
+                let span = match given {
+                    Given::Word(text) | Given::Text(text) => parse_duration(text)?,
+                    _ => Duration::try_from_secs_f64(number(given)?).ok()?,
+                };
+                (low..=high).contains(&span).then(|| Value::from(human_duration(span)))
+            }
+            Self::OneOf(words) => given.text().filter(|text| words.contains(text)).map(Value::from),
+            Self::Text(_) => given.text().map(Value::from),
+            Self::Addresses => {
+                let addresses: Vec<&str> = match given {
+                    Given::Word(text) => text.split(',').map(str::trim).collect(),
+                    Given::Text(text) => vec![text],
+                    Given::List(items) => items.iter().map(Given::text).collect::<Option<_>>()?,
+                    _ => return None,
+                };
+                (!addresses.is_empty()).then(|| Value::from(addresses))
+            }
+        }
+    }
+
+    /// What is allowed, for someone who gave this instead.
+    pub(super) fn allowed(self, instead: &Given) -> String {
+        let bare = if matches!(instead, Given::Text(_)) { ", without quotes" } else { "" };
+        match self {
+            Self::Switch => format!("true or false{bare}"),
+            Self::Count(low, high) => {
+                let whole = if matches!(instead, Given::Float(_)) { ", a whole number" } else { "" };
+                format!("{low} to {high}{whole}{bare}")
+            }
+            Self::Number(low, high, unit) => format!("{low} to {high}{unit}{bare}"),
+            Self::Positive(high, unit) => format!("a number above 0, at most {high}{unit}{bare}"),
+            Self::Span(low, high) => format!(
+                "{} to {}, as a text with a unit (\"30s\") or a number of seconds",
+                human_duration(low),
+                human_duration(high)
+            ),
+            Self::OneOf(words) => words.join(", "),
+            Self::Text(example) => format!("a text, such as \"{example}\""),
+            Self::Addresses => "at least one address, such as \":10125\" or [\"127.0.0.1:10125\"]".to_owned(),
+        }
+    }
+}
+
+fn switch(given: &Given) -> Option<bool> {
+    match given {
+        Given::Switch(on) => Some(*on),
+        Given::Word(word) => match word.trim().to_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => Some(true),
+            "false" | "off" | "no" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn whole(given: &Given) -> Option<u64> {
+    match given {
+        Given::Integer(_, number) => u64::try_from((*number)?).ok(),
+        Given::Word(word) => word.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn number(given: &Given) -> Option<f64> {
+    match given {
+        Given::Float(number) => Some(*number),
+        Given::Integer(text, Some(_)) => text.parse().ok(),
+        Given::Word(word) => word.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_table_and_the_settings_have_the_same_keys() {
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        let mut fields = BTreeSet::new();
+        for (name, value) in defaults.as_object().unwrap() {
+            match value.as_object() {
+                Some(_) if name == BASELINE => {}
+                Some(table) => fields.extend(table.keys().map(|field| format!("{name}.{field}"))),
+                None => {
+                    fields.insert(name.clone());
+                }
+            }
+        }
+        assert_eq!(fields, KEYS.iter().map(|(key, _)| (*key).to_owned()).collect());
+    }
+
+    #[test]
+    fn every_default_is_allowed_and_every_word_is_known() {
+        let defaults = serde_json::to_value(Settings::default()).unwrap();
+        for (key, kind) in KEYS {
+            let pointer = format!("/{}", key.replace('.', "/"));
+            let given = match defaults.pointer(&pointer).unwrap() {
+                Value::Null => continue,
+                Value::String(text) => Given::Text(text.clone()),
+                Value::Array(_) => Given::List(vec![Given::Text(":10125".to_owned())]),
+                other => Given::Word(other.to_string()),
+            };
+            assert!(kind.read(&given).is_some(), "{key} = {given:?}");
+        }
+        for (key, kind) in KEYS {
+            if let (Kind::OneOf(words), Some((table, name))) = (kind, key.split_once('.')) {
+                for word in *words {
+                    let settings = serde_json::json!({ table: { name: word } });
+                    assert!(serde_json::from_value::<Settings>(settings).is_ok(), "{key} = {word}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_taken_by_its_types_and_a_word_by_its_meaning() {
+        let word = |text: &str| Given::Word(text.to_owned());
+        let text = |text: &str| Given::Text(text.to_owned());
+        assert_eq!(Kind::Switch.read(&word("yes")), Some(Value::from(true)));
+        assert_eq!(Kind::Switch.read(&text("yes")), None);
+        assert_eq!(Kind::Count(1, 10).read(&word("5")), Some(Value::from(5)));
+        assert_eq!(Kind::Count(1, 10).read(&text("5")), None);
+        assert_eq!(Kind::Number(0.0, 10.0, "").read(&word("nan")), None);
+        assert_eq!(Kind::Text("FR").read(&word("12")), Some(Value::from("12")));
+    }
+}
