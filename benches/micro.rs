@@ -42,6 +42,7 @@ fn usage_node(at: usize, containers: usize) -> UsageNode {
         parent: (at > 0).then_some(0),
         owner: OwnerId::from_index(at).unwrap_or(OwnerId::SYSTEM),
         delta: Some(CpuTime::from_nanos(used)),
+        is_missed: false,
         vanished: false,
         rate: CpuTime::ZERO,
         direct: CpuTime::ZERO,

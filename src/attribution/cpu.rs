@@ -63,7 +63,7 @@ impl CpuWeights {
             let debt = self.previous.get(&node.key).copied().unwrap_or(0);
             let Some(total) = own_total(node) else {
                 // When it can be read again, its count will hold this tick's part of its children, too.
-                if is_inner && !node.vanished {
+                if is_inner && node.is_missed {
                     self.owe(node.key, children.saturating_add(debt), children);
                 }
                 continue;

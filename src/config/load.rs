@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use config::{Config, Map};
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -107,7 +108,10 @@ pub enum ConfigError {
     },
     /// Values that are allowed but don't make settings: the table of keys and the settings disagree.
     #[error("configuration: {0}")]
-    Mismatch(#[from] serde_json::Error),
+    Mismatch(#[from] config::ConfigError),
+    /// A value that the configuration can't hold.
+    #[error("configuration: {0}")]
+    Value(#[from] serde_json::Error),
 }
 
 /// Checked values by key, each with its origin.
@@ -228,24 +232,20 @@ impl Layers {
     }
 
     fn merge(self) -> Result<Loaded, ConfigError> {
-        let mut root = serde_json::Map::new();
+        let mut builder = Config::builder();
+        // Devices may be called what can't stand in a key.
+        let mut baseline: Map<String, config::Value> = Map::new();
         let mut origins = BTreeMap::new();
         for (key, (value, origin)) in self.0 {
-            match key.split_once('.') {
-                Some((table, field)) => {
-                    let entry = root.entry(table).or_insert_with(|| Value::Object(serde_json::Map::new()));
-                    if let Value::Object(fields) = entry {
-                        fields.insert(field.to_owned(), value);
-                    }
-                }
-                None => {
-                    root.insert(key.clone(), value);
-                }
+            let value: config::Value = serde_json::from_value(value)?;
+            match key.strip_prefix("baseline.") {
+                Some(device) => drop(baseline.insert(device.to_owned(), value)),
+                None => builder = builder.set_override(&key, value)?,
             }
             origins.insert(key, origin);
         }
-        let loaded =
-            Loaded { settings: serde_json::from_value(Value::Object(root))?, origins: Origins(origins) };
+        let merged = builder.set_override("baseline", baseline)?.build()?;
+        let loaded = Loaded { settings: merged.try_deserialize()?, origins: Origins(origins) };
         let model = &loaded.settings.model;
         if let (Some(idle), Some(max)) = (model.cpu_idle_watts, model.cpu_tdp_watts)
             && idle > max

@@ -28,6 +28,8 @@ struct Evidence {
     file: CounterFile,
     last: Option<CpuTime>,
     delta: Option<CpuTime>,
+    /// Whether the last reading failed where one before didn't.
+    is_missed: bool,
     /// The delta of the last tick in which the cgroup could be read.
     rate: CpuTime,
     memory: Option<Bytes>,
@@ -136,6 +138,11 @@ impl CgroupReader {
         self.entry(node)?.delta
     }
 
+    /// Whether a cgroup couldn't be read in this tick, though it was before.
+    pub(crate) fn is_missed(&self, node: &Node) -> bool {
+        self.entry(node).is_some_and(|entry| entry.delta.is_none() && entry.is_missed)
+    }
+
     /// What a cgroup used in the last tick in which it could be read: all that is known of one that vanished.
     pub(crate) fn rate(&self, node: &Node) -> CpuTime {
         self.entry(node).map_or(CpuTime::ZERO, |entry| entry.rate)
@@ -203,6 +210,7 @@ impl CgroupReader {
                     file,
                     last,
                     delta: None,
+                    is_missed: false,
                     rate: CpuTime::ZERO,
                     memory: None,
                     has_looked: false,
@@ -229,7 +237,7 @@ impl CgroupReader {
                 Ok(total) => entry.advance(total, fresh, possible),
                 // The file isn't there, but its group is: nothing that a kernel does, and no reason to drop it.
                 Err(ReadError::Gone) if is_root || (!was_kept && node.directory.exists()) => {
-                    entry.delta = None;
+                    entry.miss();
                     self.failed = Some(format!("{}: not there", entry.file.path().display()));
                 }
                 Err(ReadError::Gone) => {
@@ -241,7 +249,7 @@ impl CgroupReader {
                     continue;
                 }
                 Err(ReadError::Unreadable(error)) => {
-                    entry.delta = None;
+                    entry.miss();
                     self.failed = Some(format!("{}: {error}", entry.file.path().display()));
                 }
             }
@@ -260,6 +268,11 @@ impl CgroupReader {
 }
 
 impl Evidence {
+    fn miss(&mut self) {
+        self.delta = None;
+        self.is_missed = self.last.is_some();
+    }
+
     fn has_fallen(&self, total: CpuTime) -> bool {
         self.last.is_some_and(|last| total < last)
     }
@@ -270,6 +283,7 @@ impl Evidence {
         // its children used is still to be given away at its parent.
         let believable = |delta: &CpuTime| !fresh || self.last != Some(CpuTime::ZERO) || *delta <= possible;
         self.delta = self.last.map(|last| total.saturating_sub(last)).filter(believable);
+        self.is_missed = false;
         self.rate = self.delta.unwrap_or_default();
         self.last = Some(self.last.map_or(total, |last| last.max(total)));
     }

@@ -254,6 +254,7 @@ fn usage_node(reader: &CgroupReader, node: &Node, parent: Option<usize>, mark: u
         parent,
         owner: node.owner,
         delta: if node.vanished { None } else { reader.delta(node) },
+        is_missed: !node.vanished && reader.is_missed(node),
         vanished: node.vanished,
         rate: reader.rate(node),
         direct: CpuTime::ZERO,

@@ -16,6 +16,8 @@ pub struct UsageNode {
     pub owner: OwnerId,
     /// CPU time since the last tick with all below it; none where it couldn't be read.
     pub delta: Option<CpuTime>,
+    /// Whether it is there but couldn't be read, so that its next count holds this tick's part, too.
+    pub is_missed: bool,
     /// Whether it was removed since the last tick.
     pub vanished: bool,
     /// What it used in the last tick in which it could be read.

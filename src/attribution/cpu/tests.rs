@@ -17,6 +17,7 @@ fn node(key: u64, parent: Option<usize>, owner: OwnerId, delta: u64) -> UsageNod
         parent,
         owner,
         delta: Some(CpuTime::from_nanos(delta)),
+        is_missed: false,
         vanished: false,
         rate: CpuTime::ZERO,
         direct: CpuTime::ZERO,
@@ -145,6 +146,7 @@ fn a_node_that_cant_be_read_for_a_tick_counts_nothing_twice() {
     let mut weights = CpuWeights::default();
     let slice = |delta: Option<u64>| UsageNode {
         delta: delta.map(CpuTime::from_nanos),
+        is_missed: delta.is_none(),
         ..node(2, Some(0), ids[1], 0)
     };
     let mut sums = [0; 3];
@@ -157,6 +159,18 @@ fn a_node_that_cant_be_read_for_a_tick_counts_nothing_twice() {
     }
     // The slice's own 10 of the unread tick went to the root and were then given back to the slice.
     assert_eq!(sums, [30, 90, 30]);
+}
+
+#[test]
+fn the_first_reading_of_a_node_owes_nothing() {
+    let (table, ids) = owners(1);
+    let mut weights = CpuWeights::default();
+    let first = UsageNode { delta: None, ..node(2, Some(0), OwnerId::SYSTEM, 0) };
+    weights.weigh(&[node(1, None, OwnerId::SYSTEM, 30), first, node(3, Some(1), ids[0], 30)], table.bound());
+    let nodes =
+        [node(1, None, OwnerId::SYSTEM, 20), node(2, Some(0), OwnerId::SYSTEM, 20), gone(3, 1, ids[0], 30)];
+    let out = weights.weigh(&nodes, table.bound());
+    assert_eq!(out[ids[0].index()], 20);
 }
 
 #[test]
