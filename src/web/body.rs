@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::Phase;
+use super::places::Client;
 
 /// Size of the pieces of an answer: what a client that doesn't read leaves unsent stays in the body, and
 /// with it the request's place among those in flight.
@@ -48,18 +48,16 @@ impl HttpBody for Chunks {
     }
 }
 
-/// The body of an answer with what it holds until it has gone out: a place among the requests in flight, and
-/// the connection's phase.
+/// The body of an answer, whose end the connection's place is told.
 #[derive(Debug)]
 pub(super) struct Guarded {
     body: Body,
-    _place: Option<OwnedSemaphorePermit>,
-    phase: Phase,
+    client: Arc<Client>,
 }
 
 impl Guarded {
-    pub(super) const fn new(body: Body, place: Option<OwnedSemaphorePermit>, phase: Phase) -> Self {
-        Self { body, _place: place, phase }
+    pub(super) const fn new(body: Body, client: Arc<Client>) -> Self {
+        Self { body, client }
     }
 }
 
@@ -85,38 +83,26 @@ impl HttpBody for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.phase.idle();
+        self.client.answered();
     }
 }
 
-/// Why a request's body wasn't read to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
-    /// It is longer than allowed.
-    TooLarge,
-    /// It broke off or isn't well-formed.
-    Broken,
-}
-
-/// Reads a body to its end and throws it away: no endpoint takes one, but the next request comes after it.
-pub(super) async fn discard<B>(mut body: B, limit: u64) -> Result<(), Unread>
+/// Throws away what has come of a request's body, without waiting for more; whether that was all of it.
+pub(super) async fn read_over<B>(body: &mut B) -> bool
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody + Unpin,
 {
-    // What Content-Length promises needs no reading to be refused.
-    if body.size_hint().lower() > limit {
-        return Err(Unread::TooLarge);
-    }
-    let mut read: u64 = 0;
-    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|_| Unread::Broken)?;
-        let size = frame.data_ref().map_or(0, Bytes::len);
-        read = read.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
-        if read > limit {
-            return Err(Unread::TooLarge);
+    std::future::poll_fn(|context| {
+        while !body.is_end_stream() {
+            match Pin::new(&mut *body).poll_frame(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return Poll::Ready(false),
+            }
         }
-    }
-    Ok(())
+        Poll::Ready(true)
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -138,10 +124,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_are_read_up_to_the_limit() {
-        let body = |size: usize| Chunks::new(Bytes::from(vec![0; size]));
-        assert_eq!(discard(body(0), 10).await, Ok(()));
-        assert_eq!(discard(body(10), 10).await, Ok(()));
-        assert_eq!(discard(body(11), 10).await, Err(Unread::TooLarge));
+    async fn a_body_is_read_as_far_as_it_has_come() {
+        struct Unfinished(Chunks);
+        impl HttpBody for Unfinished {
+            type Data = Bytes;
+            type Error = Infallible;
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                let frame = Pin::new(&mut self.0).poll_frame(context);
+                if matches!(frame, Poll::Ready(None)) { Poll::Pending } else { frame }
+            }
+        }
+        let chunks = |size: usize| Chunks::new(Bytes::from(vec![0; size]));
+        assert!(read_over(&mut chunks(0)).await);
+        assert!(read_over(&mut chunks(200_000)).await);
+        assert!(!read_over(&mut Unfinished(chunks(0))).await);
+        assert!(!read_over(&mut Unfinished(chunks(10))).await);
     }
 }

@@ -16,6 +16,7 @@ mod listen;
 pub mod metrics;
 mod negotiate;
 mod page;
+mod places;
 mod rendered;
 mod server;
 
@@ -65,14 +66,18 @@ pub struct Limits {
     /// Requests answered at once, from the end of the header until the answer is handed to the socket; more
     /// get a 503. The health and readiness paths don't count, so that a probe isn't failed by scrapers.
     pub max_requests: usize,
-    /// Open connections; more are answered with a 503 and closed.
+    /// Open connections. One more cuts the one that has been without a request for longest; if each has one,
+    /// the one whose answer takes longest; else it gets a 503.
     pub max_connections: usize,
+    /// How long an answer may be under way before it gives way where there are too many: its place among the
+    /// requests goes to the next one, its connection is cut for a new one.
+    pub yield_after: Duration,
     /// Size of a request's header in bytes; more gets a 431.
     pub max_header_bytes: usize,
-    /// Size of a request's body in bytes; more gets a 413.
+    /// Length in bytes that a request may announce for its body; more gets a 413.
     pub max_body_bytes: u64,
-    /// Time for a request's header from its first byte (for a new connection from the accept), and again for
-    /// its body. A late header cuts the connection, a late body gets a 408.
+    /// Time for a request's header from its first byte (for a new connection from the accept). Nothing waits
+    /// for a body: after one that hasn't come with its header, the connection ends.
     pub read_timeout: Duration,
     /// Time that a connection may stay open between two requests.
     pub idle_timeout: Duration,
@@ -88,13 +93,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_requests: 40,
-            max_connections: 512,
+            max_connections: 256,
+            yield_after: Duration::from_millis(100),
             max_header_bytes: 16 * 1024,
             max_body_bytes: 64 * 1024,
             read_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(120),
-            write_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(1),
         }
     }

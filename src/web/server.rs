@@ -8,32 +8,34 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::header::{CONNECTION, EXPECT, HOST, HeaderValue, RETRY_AFTER};
+use axum::http::{Request, Response, StatusCode, Version, request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 
 use super::api::{self, PROBES, Shared};
-use super::body::{Guarded, Unread, discard};
-use super::connection::{Paced, Phase};
+use super::body::{Guarded, read_over};
+use super::connection::Paced;
+use super::places::{Client, Places};
 use super::rendered::Renderer;
 use super::{Limits, Monotonic, WebError, WebSettings};
 use crate::snapshot::SnapshotCell;
 
-/// What one connection may hold in memory, in each direction.
-const BUFFER: usize = 64 * 1024;
+/// What one connection may hold in memory of its own, beside the bytes that all answers share.
+const BUFFER: usize = 16 * 1024;
 
 /// Wait after an accept that failed: without free file descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a connection beyond the cap gets.
+/// What a connection beyond the cap gets if no other gives way.
 const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
@@ -53,8 +55,7 @@ pub async fn serve(
     let limits = settings.limits;
     let server = Arc::new(Server {
         limits,
-        connections: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
-        requests: Arc::new(Semaphore::new(limits.max_requests.min(Semaphore::MAX_PERMITS))),
+        places: Places::new(limits),
         router: api::router(Arc::new(Shared {
             renderer: Renderer::new(snapshots),
             started: now(),
@@ -79,8 +80,7 @@ pub async fn serve(
 
 struct Server {
     limits: Limits,
-    connections: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    places: Arc<Places>,
     router: Router,
     shutdown: watch::Receiver<bool>,
 }
@@ -99,15 +99,11 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     failing = false;
-                    match Arc::clone(&self.connections).try_acquire_owned() {
-                        Ok(place) => {
-                            let server = Arc::clone(&self);
-                            tasks.spawn(async move {
-                                server.converse(stream).await;
-                                drop(place);
-                            });
-                        }
-                        Err(_) => turn_away(stream),
+                    if let Some(client) = self.places.connect() {
+                        let task = tasks.spawn(Arc::clone(&self).converse(stream, Arc::clone(&client)));
+                        client.runs_as(task);
+                    } else {
+                        turn_away(stream);
                     }
                 }
                 Err(error) => {
@@ -124,17 +120,17 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    async fn converse(self: Arc<Self>, stream: TcpStream) {
+    async fn converse(self: Arc<Self>, stream: TcpStream, client: Arc<Client>) {
         let limits = self.limits;
         // Answers are written whole; waiting to fill a packet would only delay their last part.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
-        let phase = Phase::default();
-        let paced = Paced::new(Box::pin(stream), phase.clone(), limits.read_timeout, limits.answer_timeout);
+        let stream = Box::pin(stream);
+        let paced = Paced::new(stream, Arc::clone(&client), limits.read_timeout, limits.answer_timeout);
 
         let mut shutdown = self.shutdown.clone();
-        let service = service_fn(move |request| Arc::clone(&self).answer(request, phase.clone()));
+        let service = service_fn(move |request| Arc::clone(&self).answer(request, Arc::clone(&client)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_timeout)
@@ -163,44 +159,45 @@ impl Server {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        phase: Phase,
+        client: Arc<Client>,
     ) -> Result<Response<Guarded>, Infallible> {
-        phase.answer();
-        let (place, response) = self.respond(request).await;
-        Ok(response.map(|body| Guarded::new(body, place, phase)))
+        client.answer();
+        let response = self.respond(request, &client).await;
+        Ok(response.map(|body| Guarded::new(body, client)))
     }
 
-    async fn respond(
-        &self,
-        request: Request<Incoming>,
-    ) -> (Option<tokio::sync::OwnedSemaphorePermit>, Response<Body>) {
-        let (head, body) = request.into_parts();
-        let probe = PROBES.contains(&head.uri.path());
-        let place = (!probe).then(|| Arc::clone(&self.requests).try_acquire_owned().ok()).flatten();
-        if place.is_none() && !probe {
+    async fn respond(&self, request: Request<Incoming>, client: &Client) -> Response<Body> {
+        let (head, mut body) = request.into_parts();
+        let too_large = body.size_hint().lower() > self.limits.max_body_bytes;
+        // No endpoint takes a body, but the next request comes after it. Where it isn't there yet, the
+        // connection ends with this answer; asking for what the client holds back would tell it to go on.
+        let held_back = head.headers.contains_key(EXPECT) && !body.is_end_stream();
+        let last = too_large || held_back || !read_over(&mut body).await;
+        let mut response = if too_large {
+            api::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n")
+        } else if !names_its_host(&head) {
+            api::text(StatusCode::BAD_REQUEST, "HTTP/1.1 wants one Host header\n")
+        } else if PROBES.contains(&head.uri.path()) || client.count() {
+            let mut router = self.router.clone();
+            match router.call(Request::from_parts(head, Body::empty())).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        } else {
             let mut response = api::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return (None, response);
-        }
-        let discarded = discard(body, self.limits.max_body_bytes);
-        let refusal = match tokio::time::timeout(self.limits.read_timeout, discarded).await {
-            Ok(Ok(())) => None,
-            Ok(Err(Unread::TooLarge)) => Some((StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n")),
-            Ok(Err(Unread::Broken)) => Some((StatusCode::BAD_REQUEST, "the body can't be read\n")),
-            Err(_) => Some((StatusCode::REQUEST_TIMEOUT, "the body takes too long\n")),
+            response
         };
-        if let Some((status, said)) = refusal {
-            let mut response = api::text(status, said);
-            // What is left of the body would be read as the next request.
+        if last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            return (place, response);
         }
-        let mut router = self.router.clone();
-        match router.call(Request::from_parts(head, Body::empty())).await {
-            Ok(response) => (place, response),
-            Err(never) => match never {},
-        }
+        response
     }
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 without exactly one Host header is refused.
+fn names_its_host(head: &request::Parts) -> bool {
+    head.version != Version::HTTP_11 || head.headers.get_all(HOST).iter().count() == 1
 }
 
 /// Tells a client beyond the cap to come back, without waiting for it.

@@ -182,23 +182,59 @@ fn a_stopped_daemon_books_the_whole_gap_once() {
 }
 
 #[test]
-fn more_requests_than_the_cap_get_503_and_it_recovers() {
-    let daemon = Daemon::start(&[]);
-    let mut slow = Vec::new();
-    for _ in 0..41 {
+fn clients_that_never_finish_keep_nobody_out() {
+    let mut daemon = Daemon::start(&[]);
+    let unfinished = "GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nxy";
+    let mut held = Vec::new();
+    // More than the connections that it keeps open.
+    for n in 0..700 {
         let mut stream = connect(daemon.port).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 9\r\n\r\n").unwrap();
-        slow.push(stream);
+        let sent = ["", "GET /metr", "GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n", unfinished][n % 4];
+        // It may have been cut already.
+        let _ = stream.write_all(sent.as_bytes());
+        held.push(stream);
+        if n % 20 == 0 {
+            for path in ["/metrics", "/-/healthy", "/-/ready"] {
+                assert_eq!(daemon.get(path).status, 200, "{path} beside {n}");
+            }
+        }
     }
-    let refused = wait_for("a 503", Duration::from_secs(4), || {
-        http::get(daemon.port, "/metrics", "").ok().filter(|answer| answer.status == 503)
-    });
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(daemon.get("/-/healthy").status, 200);
-    assert_eq!(daemon.get("/-/ready").status, 200);
-    drop(slow);
-    wait_for("a 200", PATIENCE, || (daemon.get("/metrics").status == 200).then_some(()));
-    assert_eq!(daemon.get("/-/healthy").status, 200);
+    let (status, took) = daemon.end("TERM");
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn what_a_connection_sends_costs_little_memory() {
+    const CONNECTIONS: usize = 200;
+    const REQUESTS: usize = 40;
+    let daemon = Daemon::start(&[]);
+    let resident_kb = || -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    };
+    let before = resident_kb();
+    let padding = "x".repeat(4096);
+    let requests = format!("HEAD /-/ready HTTP/1.1\r\nHost: node\r\nX: {padding}\r\n\r\n").repeat(REQUESTS);
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = connect(daemon.port).unwrap();
+        stream.write_all(requests.as_bytes()).unwrap();
+        held.push(stream);
+    }
+    for stream in &mut held {
+        let mut answers = Vec::new();
+        while answers.windows(4).filter(|window| window == b"\r\n\r\n").count() < REQUESTS {
+            let mut buffer = [0; 16 * 1024];
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "cut");
+            answers.extend_from_slice(&buffer[..read]);
+        }
+    }
+    let each = resident_kb().saturating_sub(before) / CONNECTIONS;
+    assert!(each < 48, "{each} kB for each connection");
+    drop(held);
     daemon.finish();
 }
 

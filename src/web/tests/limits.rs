@@ -9,25 +9,84 @@ use tokio::net::TcpStream;
 use super::{Answer, Node, in_time, to_end};
 use crate::web::{Limits, fixture};
 
-/// A request whose body never comes: it stays in flight until the read timeout.
-const SLOW: &str = "GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 10\r\n\r\nx";
+/// A request whose body never comes.
+const UNFINISHED: &str = "GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\nxy";
+
+/// A request for an answer that takes more than the buffers of both sockets, if nobody reads it.
+const DEAF: &str = "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Serves metrics that take more than the buffers of both sockets.
+fn huge(limits: Limits) -> Node {
+    Node::start(Some(fixture::large(80_000)), limits)
+}
+
+/// Sends a request whose answer isn't read, and waits for the answer to begin.
+async fn deaf(node: &Node) -> TcpStream {
+    let stream = node.send(DEAF).await;
+    in_time(stream.peek(&mut [0])).await.unwrap();
+    stream
+}
 
 #[tokio::test]
 async fn the_request_after_the_cap_gets_503_and_probes_do_not() {
-    let node = Node::start(Some(fixture::snapshot()), Limits::default());
+    let limits = Limits { max_requests: 3, yield_after: LONG, ..Limits::default() };
+    let node = huge(limits);
     let mut slow = Vec::new();
-    for _ in 0..40 {
-        slow.push(node.send(SLOW).await);
+    for _ in 0..3 {
+        slow.push(deaf(&node).await);
     }
-    node.until("/metrics", 503).await;
-    let refused = node.get("/metrics").await;
-    assert_eq!(refused.header("retry-after"), Some("1"));
+    let refused = node.get("/").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.text(), "too many requests at once\n");
     assert_eq!(node.get("/-/healthy").await.status, 200);
 
     // One of them ends: there is a place again.
     drop(slow.pop());
-    node.until("/metrics", 200).await;
+    node.until("/", 200).await;
+}
+
+#[tokio::test]
+async fn slow_readers_give_their_places_to_others_and_still_get_all() {
+    let limits = Limits { max_requests: 2, write_timeout: LONG, answer_timeout: LONG, ..Limits::default() };
+    let node = huge(limits);
+    let whole = node.get("/metrics").await.body.len();
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        slow.push(deaf(&node).await);
+        node.until("/", 200).await;
+    }
+    for stream in slow {
+        let answer = Answer::parse(&to_end(stream).await);
+        assert_eq!((answer.status, answer.body.len()), (200, whole));
+    }
+}
+
+#[tokio::test]
+async fn requests_on_one_connection_take_one_place() {
+    let limits = Limits { max_requests: 2, yield_after: LONG, ..Limits::default() };
+    let node = huge(limits);
+    let pipelined = node.send(&"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n".repeat(20)).await;
+    in_time(pipelined.peek(&mut [0])).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(node.get("/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn unfinished_bodies_hold_no_place() {
+    let limits = Limits { max_requests: 1, yield_after: LONG, ..Limits::default() };
+    let node = Node::start(Some(fixture::snapshot()), limits);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(node.send(UNFINISHED).await);
+        assert_eq!(node.get("/metrics").await.status, 200);
+    }
+    for stream in held {
+        let answer = Answer::parse(&to_end(stream).await);
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    }
 }
 
 #[tokio::test]
@@ -73,20 +132,16 @@ async fn an_idle_connection_ends_at_last() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_gets_408() {
-    let limits = Limits { read_timeout: Duration::from_millis(100), ..Limits::default() };
-    let node = Node::start(Some(fixture::snapshot()), limits);
-    assert_eq!(Answer::parse(&to_end(node.send(SLOW).await).await).status, 408);
-}
-
-#[tokio::test]
 async fn a_body_beyond_the_limit_gets_413() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
     let promised = node.ask("POST", "/metrics", "Content-Length: 65537\r\n").await;
     assert_eq!((promised.status, promised.header("connection")), (413, Some("close")));
-    let chunked = "POST /metrics HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n";
-    let stream = node.send(&format!("{chunked}{}", "x".repeat(0x10001))).await;
-    assert_eq!(Answer::parse(&to_end(stream).await).status, 413);
+    // A length that isn't announced is no reason to wait for it.
+    let chunked = "GET /metrics HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\nx";
+    let answer = Answer::parse(&to_end(node.send(chunked).await).await);
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let asked = node.ask("POST", "/metrics", "Expect: 100-continue\r\nContent-Length: 5\r\n").await;
+    assert_eq!(asked.status, 405, "{}", asked.head);
 }
 
 #[tokio::test]
@@ -100,6 +155,24 @@ async fn a_small_body_is_read_over() {
 }
 
 #[tokio::test]
+async fn http_1_1_needs_one_host() {
+    let node = Node::start(Some(fixture::snapshot()), Limits::default());
+    for (version, headers, status) in [
+        ("1.1", "Host: node\r\n", 200),
+        ("1.1", "Host:\r\n", 200),
+        ("1.0", "", 200),
+        ("1.1", "", 400),
+        ("1.1", "Host: node\r\nHost: other\r\n", 400),
+    ] {
+        for path in ["/metrics", "/-/ready"] {
+            let request = format!("GET {path} HTTP/{version}\r\nConnection: close\r\n{headers}\r\n");
+            let answer = Answer::parse(&to_end(node.send(&request).await).await);
+            assert_eq!(answer.status, status, "{request:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_header_beyond_the_limit_gets_431() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
     let answer = node.ask("GET", "/metrics", &format!("X-Long: {}\r\n", "x".repeat(16 * 1024))).await;
@@ -108,14 +181,11 @@ async fn a_header_beyond_the_limit_gets_431() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_holds_up_nobody_and_is_cut() {
-    let limits = Limits { max_requests: 2, write_timeout: Duration::from_millis(500), ..Limits::default() };
-    // More than the buffers of both sockets take.
-    let node = Node::start(Some(fixture::large(80_000)), limits);
-    let deaf = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await;
-    assert_eq!(node.get("/metrics").await.status, 200);
-    // With a slow one beside it there is no place left, until the deaf one has lost its own.
-    let _slow = node.send(SLOW).await;
-    node.until("/", 503).await;
+    let write_timeout = Duration::from_millis(500);
+    let node = huge(Limits { max_requests: 1, yield_after: LONG, write_timeout, ..Limits::default() });
+    let deaf = deaf(&node).await;
+    // There is no place left, until the deaf one has lost its own.
+    assert_eq!(node.get("/").await.status, 503);
     node.until("/", 200).await;
     let cut = Answer::parse(&to_end(deaf).await);
     let promised: usize = cut.header("content-length").unwrap().parse().unwrap();
@@ -125,8 +195,8 @@ async fn a_client_that_never_reads_holds_up_nobody_and_is_cut() {
 #[tokio::test]
 async fn a_client_that_trickles_is_cut() {
     let limits = Limits { answer_timeout: Duration::from_millis(200), ..Limits::default() };
-    let node = Node::start(Some(fixture::large(80_000)), limits);
-    let mut stream = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await;
+    let node = huge(limits);
+    let mut stream = node.send(DEAF).await;
     let mut bytes = Vec::new();
     let trickle = async {
         let mut buffer = [0; 16 * 1024];
@@ -142,23 +212,48 @@ async fn a_client_that_trickles_is_cut() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_cap_are_turned_away() {
-    let limits = Limits { max_connections: 2, ..Limits::default() };
-    let node = Node::start(Some(fixture::snapshot()), limits);
-    let held = [node.connect().await, node.connect().await];
+async fn at_the_cap_who_asks_nothing_is_cut_and_a_scrape_is_not() {
+    let limits = Limits { max_connections: 4, ..Limits::default() };
+    let node = Arc::new(Node::start(Some(fixture::snapshot()), limits));
+    let mut kept = Vec::new();
+    for n in 0..40 {
+        let sent = ["", "GET /metr", "GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n"][n % 3];
+        kept.push(node.send(sent).await);
+        for path in ["/metrics", "/-/healthy"] {
+            assert_eq!(node.get(path).await.status, 200, "{path} after {n}");
+        }
+    }
+    // The first ones were cut long before any timeout.
+    let begun = tokio::time::Instant::now();
+    to_end(kept.swap_remove(0)).await;
+    assert!(begun.elapsed() < limits.read_timeout / 2);
+}
+
+#[tokio::test]
+async fn connections_are_refused_where_all_are_being_answered() {
+    let limits = Limits { max_connections: 2, yield_after: LONG, ..Limits::default() };
+    let node = huge(limits);
+    let held = [deaf(&node).await, deaf(&node).await];
     let refused = Answer::parse(&to_end(node.connect().await).await);
     assert_eq!((refused.status, refused.header("connection")), (503, Some("close")));
     drop(held);
     let again = async {
         loop {
-            let request = "GET /-/ready HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
-            let bytes = to_end(node.send(request).await).await;
-            if bytes.starts_with(b"HTTP/1.1 200") {
+            let bytes = to_end(node.send("GET /-/ready HTTP/1.0\r\n\r\n").await).await;
+            if bytes.starts_with(b"HTTP/1.0 200") {
                 break;
             }
         }
     };
     in_time(again).await;
+}
+
+#[tokio::test]
+async fn slow_readers_of_all_connections_make_room() {
+    let limits = Limits { max_connections: 2, yield_after: Duration::ZERO, ..Limits::default() };
+    let node = huge(limits);
+    let _held = [deaf(&node).await, deaf(&node).await];
+    assert_eq!(node.get("/-/ready").await.status, 200);
 }
 
 #[tokio::test]
@@ -196,14 +291,14 @@ async fn garbage_is_answered_or_cut() {
 
 #[tokio::test]
 async fn shutdown_ends_idle_busy_and_half_open_connections() {
-    let node = Node::start(Some(fixture::large(80_000)), Limits::default());
+    let node = huge(Limits::default());
     let mut idle = node.send("GET /-/ready HTTP/1.1\r\nHost: node\r\n\r\n").await;
     let mut buffer = [0; 4096];
     assert!(in_time(idle.read(&mut buffer)).await.unwrap() > 0);
     let _fresh = node.connect().await;
     let _half = node.send("GET /metr").await;
-    let _slow = node.send(SLOW).await;
-    let _deaf = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n").await;
+    let _unfinished = node.send(UNFINISHED).await;
+    let _deaf = deaf(&node).await;
     // Served after those were accepted.
     assert_eq!(node.get("/-/ready").await.status, 200);
 
@@ -218,12 +313,12 @@ async fn shutdown_ends_idle_busy_and_half_open_connections() {
 }
 
 #[tokio::test]
-async fn shutdown_lets_an_open_request_finish() {
-    let node = Node::start(Some(fixture::snapshot()), Limits::default());
-    let mut slow = node.send("GET /metrics HTTP/1.1\r\nHost: node\r\nContent-Length: 1\r\n\r\n").await;
-    assert_eq!(node.get("/-/ready").await.status, 200);
+async fn shutdown_lets_an_open_answer_finish() {
+    let node = huge(Limits { shutdown_grace: Duration::from_secs(20), ..Limits::default() });
+    let open = deaf(&node).await;
     node.stop.send(true).unwrap();
-    slow.write_all(b"x").await.unwrap();
-    assert_eq!(Answer::parse(&to_end(slow).await).status, 200);
+    in_time(async { while TcpStream::connect(node.address).await.is_ok() {} }).await;
+    let answer = Answer::parse(&to_end(open).await);
+    assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
     in_time(node.served).await.unwrap().unwrap();
 }
