@@ -100,7 +100,9 @@ fn sampling(criterion: &mut Criterion) {
         let snapshot = tick();
         group.bench_function(BenchmarkId::new("tick", containers), |bench| bench.iter(&mut tick));
         let own = OwnProcess::read().ok();
-        group.bench_function(BenchmarkId::new("encode", containers), |bench| {
+        let text = encode(Source { snapshot: &snapshot, own: own.as_ref() }).unwrap_or_default();
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        group.bench_function(BenchmarkId::new("encode", format!("{series} series")), |bench| {
             bench.iter(|| black_box(encode(Source { snapshot: &snapshot, own: own.as_ref() })));
         });
     }

@@ -157,6 +157,7 @@ Generated from the table of metric families in `src/web/metrics/families.rs`; re
   keeps its last values for the retention time and then leaves.
 - Power is the mean over the last tick.
 - What isn't known is absent, never zero. A family without samples has no HELP and TYPE lines either.
+- `container_id` is the first 12 digits of a container's id; the whole id where two containers would share them.
 - A label whose value isn't known is empty, which Prometheus treats like a label that isn't there.
 
 ## Families

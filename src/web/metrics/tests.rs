@@ -185,15 +185,28 @@ fn unknown_is_absent() {
 }
 
 #[test]
-fn the_live_owner_wins_where_labels_clash() {
+fn containers_whose_short_ids_clash_are_shown_by_their_whole_ids() {
     let id = |end: &str| format!("0123456789ab{end:0>52}");
     let clashing = vec![
         fixture::workload(fixture::container(&id("1"), ""), 5_000_000, 0, true),
         fixture::workload(fixture::container(&id("2"), ""), 1_000_000, 0, false),
     ];
-    let snapshot = fixture::with(clashing, Vec::new());
-    let values = values(&snapshot, "wattprint_container_energy_joules_total");
-    assert_eq!(values[0], ("0123456789ab/containerd/cpu/active".to_owned(), 1.0));
+    let process = fixture::process(7, "x", fixture::container(&id("2"), ""), 9, false);
+    let snapshot = fixture::with(clashing, vec![process]);
+    let values = |family: &str| values(&snapshot, family);
+    let energy = values("wattprint_container_energy_joules_total");
+    assert_eq!(energy.len(), 6);
+    assert!(energy.contains(&(format!("{}/containerd/cpu/active", id("1")), 5.0)), "{energy:?}");
+    assert!(energy.contains(&(format!("{}/containerd/cpu/active", id("2")), 1.0)), "{energy:?}");
+    assert!(values("wattprint_process_energy_joules_total")[0].0.contains(&id("2")));
+}
+
+#[test]
+fn the_live_owner_wins_where_labels_clash() {
+    let unit = |ended, energy| fixture::workload(fixture::unit("a.service"), energy, 0, ended);
+    let snapshot = fixture::with(vec![unit(true, 5_000_000), unit(false, 1_000_000)], Vec::new());
+    let values = values(&snapshot, "wattprint_unit_energy_joules_total");
+    assert_eq!(values[0], ("a.service/cpu/active".to_owned(), 1.0));
     assert_eq!(values.len(), 3);
 }
 
