@@ -9,10 +9,12 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{CliError, factors, raise_open_files};
-use crate::config::{Loaded, LogFormat, Settings};
+use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::sampler::{Clock, Sampler};
 use crate::snapshot::SnapshotCell;
 use crate::web::{self, WebSettings};
@@ -112,15 +114,25 @@ pub(super) fn web_settings(loaded: &Loaded) -> Result<WebSettings, CliError> {
 fn start_log(settings: &Settings) {
     let log = &settings.log;
     // Libraries speak only where something is wrong with them.
-    let filter = EnvFilter::new(format!("warn,wattprint={}", log.level.as_str()));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("wattprint", level(log.level));
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter);
     // It fails only where a log was set up before, which is then used.
     let _ = match log.format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json()).try_init(),
     };
+}
+
+const fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
 }
