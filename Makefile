@@ -11,9 +11,10 @@ run:
 	$(CARGO) run --release
 
 test: tools lint
-	$(CARGO) test --locked --all-targets
-	$(CARGO) test --locked --doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --lib --bins --benches
+	$(CARGO) test --locked --test '*'
 
 lint:
 	$(CARGO) fmt --all -- --check
