@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::attribution::baseline::Baselines;
 use crate::attribution::cpu::CpuWeights;
 use crate::carbon::factors::Factors;
@@ -162,7 +164,14 @@ impl Sampler {
         if self.sequence > 1 {
             self.log.tell(now.boottime, &collectors, &readings.reports);
         }
-        self.picture(now, elapsed, collectors, &usage, readings.reports)
+        let snapshot = self.picture(now, elapsed, collectors, &usage, readings.reports);
+        // By now each meter that is there has been found.
+        if snapshot.sequence == 2 {
+            for key in self.unused_baselines(&snapshot) {
+                warn!(key, "a baseline is configured for what no meter has as its device or domain");
+            }
+        }
+        snapshot
     }
 
     fn note(

@@ -83,7 +83,7 @@ pub(super) enum Kind {
     Addresses,
 }
 
-/// The idle power of a device or a domain, and the power of all CPUs.
+/// Idle power, of a device, a domain or all CPUs.
 pub(super) const WATTS: Kind = Kind::Number(0.0, 100_000.0, " (watts)");
 
 /// The table whose keys are the operator's own.
@@ -108,7 +108,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.cgroups", Kind::Count(1, 1_000_000)),
     ("limits.open_files", Kind::Count(0, 1_000_000)),
     ("limits.retention", Kind::Span(Duration::ZERO, Duration::from_secs(86_400))),
-    ("model.cpu_tdp_watts", WATTS),
+    ("model.cpu_tdp_watts", Kind::Positive(100_000.0, " (watts)")),
     ("model.cpu_idle_watts", WATTS),
     ("model.memory_watts_per_gb", Kind::Number(0.0, 10.0, " (watts per GB)")),
     ("carbon.intensity", Kind::Positive(2000.0, " (g/kWh)")),

@@ -110,6 +110,8 @@ impl ProcessBook {
             }
             account.owner = owner.cloned();
         }
+        // What uses energy lives, whatever one failed reading said before.
+        account.ended_at = None;
         if account.comm != *comm {
             account.comm = Arc::clone(comm);
         }

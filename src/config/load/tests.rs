@@ -146,7 +146,11 @@ fn what_a_file_may_not_say_is_one_line_with_file_line_key_and_what_is_allowed() 
         ("[sample]\ninterval = 0.05", "sample.interval = 0.05: allowed is 100ms to 1m"),
         ("[sample]\ninterval = 61", "sample.interval = 61: allowed is 100ms to 1m"),
         ("[sample]\ninterval = \"soon\"", "sample.interval = \"soon\": allowed is 100ms to 1m, as a text"),
-        ("[model]\ncpu_tdp_watts = -1", "model.cpu_tdp_watts = -1: allowed is 0 to 100000 (watts)"),
+        ("[model]\ncpu_idle_watts = -1", "model.cpu_idle_watts = -1: allowed is 0 to 100000 (watts)"),
+        (
+            "[model]\ncpu_tdp_watts = 0",
+            "model.cpu_tdp_watts = 0: allowed is a number above 0, at most 100000 (watts)",
+        ),
         (
             "[model]\ncpu_tdp_watts = 10\ncpu_idle_watts = 11",
             "line 3: model.cpu_idle_watts = 11: allowed is at most model.cpu_tdp_watts, 10",
