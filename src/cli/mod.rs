@@ -91,7 +91,7 @@ pub fn run(
             // Help and version are answers, not errors.
             let text = error.render();
             if error.use_stderr() {
-                let _ = write!(err, "{text}");
+                let _ = writeln!(err, "wattprint: {}", one_line(&text.to_string()));
                 return ExitCode::from(USAGE);
             }
             let _ = write!(out, "{text}");
@@ -107,6 +107,13 @@ pub fn run(
         _ => serve::run(&loaded).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))
+}
+
+/// What is wrong and the tip, without the usage that `--help` shows.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    format!("{}; see --help", said.join("; ").trim_start_matches("error: "))
 }
 
 fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {

@@ -135,10 +135,18 @@ fn a_bad_configuration_is_one_line_that_names_it_and_exit_code_2() {
 }
 
 #[test]
-fn bad_usage_is_exit_code_2_and_help_and_version_are_answers() {
-    let output = run(&["--no-such-flag"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--no-such-flag"));
+fn bad_usage_is_one_line_and_exit_code_2_and_help_and_version_are_answers() {
+    for (arguments, part) in [
+        (&["--no-such-flag"][..], "--no-such-flag"),
+        (&["--sample.interval"], "--sample.interval"),
+        (&["frobnicate"], "frobnicate"),
+        (&["check", "--jso"], "--json"),
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(part) && said.lines().count() == 1, "{said}");
+    }
     let output = run(&["--version"], &[]);
     assert_eq!(output.status.code(), Some(0));
     let version = concat!("wattprint ", env!("CARGO_PKG_VERSION"), "\n");
