@@ -16,6 +16,9 @@ use crate::workloads::owner::Owner;
 /// as long as the time between two scrapes, so that those that work now are shown soon.
 const HALF_LIFE: Duration = Duration::from_secs(30);
 
+/// Of how many former owners a process's totals are remembered.
+const MOST_MOVES: usize = 4;
+
 /// One process.
 #[derive(Clone, Debug)]
 pub struct ProcessAccount {
@@ -29,6 +32,8 @@ pub struct ProcessAccount {
     pub owner: Option<Arc<Owner>>,
     /// Totals since it was first seen with this owner.
     pub totals: Totals,
+    /// Labels of owners that it had before, and what it used there.
+    left: Vec<([String; 2], Totals)>,
     in_tick: [Microjoules; Component::ALL.len()],
     /// The tick that `in_tick` belongs to.
     tick: u64,
@@ -44,6 +49,25 @@ impl ProcessAccount {
     /// Whether the process is gone.
     pub fn has_ended(&self) -> bool {
         self.ended_at.is_some()
+    }
+
+    /// Changes the owner. Under other labels it starts anew, or where it left off if it had them before.
+    fn move_to(&mut self, owner: Option<Arc<Owner>>) {
+        let labels = |owner: &Option<Arc<Owner>>| {
+            owner.as_ref().map(|owner| owner.process_labels().map(str::to_owned)).unwrap_or_default()
+        };
+        let (old, new) = (labels(&self.owner), labels(&owner));
+        self.owner = owner;
+        if old == new {
+            return;
+        }
+        let known = self.left.iter().position(|(labels, _)| *labels == new);
+        let totals = known.map(|at| self.left.remove(at).1).unwrap_or_default();
+        self.left.push((old, std::mem::replace(&mut self.totals, totals)));
+        // Processes move once or twice in their lives; one that wanders all the time takes no memory for it.
+        if self.left.len() > MOST_MOVES {
+            self.left.remove(0);
+        }
     }
 
     fn faded(&self, now: Duration) -> f64 {
@@ -94,6 +118,7 @@ impl ProcessBook {
             comm: Arc::clone(comm),
             owner: owner.cloned(),
             totals: Totals::default(),
+            left: Vec::new(),
             in_tick: Default::default(),
             tick,
             recent: 0.0,
@@ -103,12 +128,7 @@ impl ProcessBook {
             counted: false,
         });
         if account.owner.as_ref() != owner {
-            let label =
-                |owner: Option<&Arc<Owner>>| owner.map(|owner| owner.process_labels().map(str::to_owned));
-            if label(account.owner.as_ref()).unwrap_or_default() != label(owner).unwrap_or_default() {
-                account.totals = Totals::default();
-            }
-            account.owner = owner.cloned();
+            account.move_to(owner.cloned());
         }
         // What uses energy lives, whatever one failed reading said before.
         account.ended_at = None;

@@ -130,6 +130,12 @@ fn a_process_that_moves_to_another_owner_starts_anew() {
     book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(10));
     book.book((1, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(3));
     assert_eq!(book.choose()[0].totals.energy(Component::Cpu, State::Active), Microjoules::new(3));
+    book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(1));
+    assert_eq!(
+        book.choose()[0].totals.energy(Component::Cpu, State::Active),
+        Microjoules::new(11),
+        "it is back"
+    );
     // The same container, of which more is known now, is no other owner; nor is a job another label than none.
     let container = |pod_uid: &str| {
         let runtime = crate::workloads::owner::Runtime::Crio;
