@@ -14,7 +14,7 @@ use wattprint::config::Settings;
 use wattprint::meters::Tick;
 use wattprint::sampler::{Clock, Sampler};
 use wattprint::units::{CpuTime, Microjoules};
-use wattprint::web::metrics::{OwnProcess, Source, encode};
+use wattprint::web::metrics::{OwnProcess, encode};
 use wattprint::workloads::UsageNode;
 use wattprint::workloads::owners::OwnerId;
 
@@ -100,10 +100,10 @@ fn sampling(criterion: &mut Criterion) {
         let snapshot = tick();
         group.bench_function(BenchmarkId::new("tick", containers), |bench| bench.iter(&mut tick));
         let own = OwnProcess::read().ok();
-        let text = encode(Source { snapshot: &snapshot, own: own.as_ref() }).unwrap_or_default();
+        let text = encode(&snapshot, own.as_ref()).unwrap_or_default();
         let series = text.lines().filter(|line| !line.starts_with('#')).count();
         group.bench_function(BenchmarkId::new("encode", format!("{series} series")), |bench| {
-            bench.iter(|| black_box(encode(Source { snapshot: &snapshot, own: own.as_ref() })));
+            bench.iter(|| black_box(encode(&snapshot, own.as_ref())));
         });
     }
     group.finish();

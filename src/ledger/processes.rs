@@ -101,8 +101,7 @@ impl ProcessBook {
         });
     }
 
-    /// Books active energy of a process. One that moved to an owner with other labels starts anew, as what it used
-    /// before belongs to the owner that it had.
+    /// Books active energy of a process. What it used under other labels stays with the owner that it had there.
     pub fn book(
         &mut self,
         (pid, start_time): (u32, u64),

@@ -3,6 +3,7 @@
 //! [`FAMILIES`] is the only place where a family is declared: HELP and TYPE, the samples and the reference
 //! page `docs/metrics.md` all come from it. Nothing is kept between two encodings.
 
+mod container_ids;
 mod families;
 mod own_process;
 mod samples;
@@ -13,6 +14,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::snapshot::Snapshot;
 
+pub use container_ids::ContainerIds;
 pub use families::FAMILIES;
 pub use own_process::OwnProcess;
 pub use samples::Samples;
@@ -46,6 +48,8 @@ pub struct Source<'a> {
     pub snapshot: &'a Snapshot,
     /// The daemon's own use of resources; absent where /proc/self can't be read.
     pub own: Option<&'a OwnProcess>,
+    /// How its containers are told apart.
+    pub ids: &'a ContainerIds<'a>,
 }
 
 /// One metric family: its declaration and where its samples come from.
@@ -117,7 +121,9 @@ impl Collector for FamilyCollector<'_> {
 ///
 /// # Errors
 /// Where the table itself is wrong; no snapshot can cause one.
-pub fn encode(source: Source<'_>) -> prometheus::Result<String> {
+pub fn encode(snapshot: &Snapshot, own: Option<&OwnProcess>) -> prometheus::Result<String> {
+    let ids = ContainerIds::of(snapshot);
+    let source = Source { snapshot, own, ids: &ids };
     let encoder = prometheus::TextEncoder::new();
     let mut text = String::new();
     for family in FAMILIES {

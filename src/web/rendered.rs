@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::metrics::{self, OwnProcess, Source};
+use super::metrics::{self, OwnProcess};
 use crate::snapshot::{Snapshot, SnapshotCell};
 
 /// The forms of one snapshot. The first who asks for one makes it, on the thread that serves; others wait
@@ -29,8 +29,7 @@ impl Rendered {
     pub(super) fn text(&self) -> Result<Bytes, String> {
         let make = || {
             let own = OwnProcess::read().ok();
-            let source = Source { snapshot: &self.snapshot, own: own.as_ref() };
-            let text = metrics::encode(source).map_err(|error| error.to_string())?;
+            let text = metrics::encode(&self.snapshot, own.as_ref()).map_err(|error| error.to_string())?;
             Ok(Bytes::from(text))
         };
         self.text.get_or_init(make).clone()

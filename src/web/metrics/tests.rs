@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::{any, proptest};
 
-use super::{FAMILIES, Kind, Source, encode, reference_markdown};
+use super::{FAMILIES, Kind, encode, reference_markdown};
 use crate::snapshot::Snapshot;
 use crate::web::fixture::{self, NASTY};
 
@@ -66,7 +66,7 @@ fn parse_sample(line: &str) -> Sample {
 
 fn text(snapshot: &Snapshot) -> String {
     let own = super::OwnProcess::read().unwrap();
-    encode(Source { snapshot, own: Some(&own) }).unwrap()
+    encode(snapshot, Some(&own)).unwrap()
 }
 
 /// The values of one family, by the label values joined with `/`, empty ones left out.
@@ -178,7 +178,7 @@ fn unknown_is_absent() {
 
     snapshot.pue.0 = f64::NAN;
     snapshot.workloads.clear();
-    let text = encode(Source { snapshot: &snapshot, own: None }).unwrap();
+    let text = encode(&snapshot, None).unwrap();
     for absent in ["wattprint_pue_ratio", "wattprint_job_", "process_threads"] {
         assert!(!text.contains(&format!("# TYPE {absent}")), "{absent} is there without samples");
     }

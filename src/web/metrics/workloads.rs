@@ -1,39 +1,10 @@
 //! Samples of workloads and processes: their labels, and which of two wins where labels clash.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
-use super::{Samples, Source};
+use super::{ContainerIds, Samples, Source};
 use crate::snapshot::{EnergyCell, ProcessTotals, WorkloadTotals};
 use crate::workloads::owner::{Owner, OwnerKind};
-
-/// Container ids whose short forms are another container's, too: those are shown whole, or one would hide the
-/// other.
-struct Ambiguous<'a>(HashSet<&'a str>);
-
-impl<'a> Ambiguous<'a> {
-    fn new(source: Source<'a>) -> Self {
-        let mut first: HashMap<&str, &str> = HashMap::new();
-        let mut ambiguous = HashSet::new();
-        for owner in source.snapshot.workloads.iter().map(|totals| &*totals.owner) {
-            let Owner::Container { id, .. } = owner else { continue };
-            let short = owner.container_id_short();
-            if **first.entry(short).or_insert(id) != **id {
-                ambiguous.insert(short);
-            }
-        }
-        Self(ambiguous)
-    }
-
-    /// The value of the `container_id` label.
-    fn container_id<'b>(&self, owner: &'b Owner) -> &'b str {
-        let short = owner.container_id_short();
-        match owner {
-            Owner::Container { id, .. } if self.0.contains(short) => id,
-            _ => short,
-        }
-    }
-}
 
 /// The workloads of one kind. Live ones come first, so that they win where an ended one has the same labels.
 fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
@@ -48,9 +19,9 @@ fn processes(source: Source<'_>) -> impl Iterator<Item = &ProcessTotals> {
     all.clone().filter(|totals| !totals.ended).chain(all.filter(|totals| totals.ended))
 }
 
-fn process_labels<'a>(pid: &'a str, totals: &'a ProcessTotals, ids: &Ambiguous<'_>) -> [&'a str; 4] {
+fn process_labels<'a>(pid: &'a str, totals: &'a ProcessTotals, ids: &ContainerIds<'_>) -> [&'a str; 4] {
     let [_, unit] = totals.owner.process_labels();
-    [pid, &totals.comm, ids.container_id(&totals.owner), unit]
+    [pid, &totals.comm, ids.label(&totals.owner), unit]
 }
 
 fn push_energy(labels: &[&str], energy: &[EnergyCell], out: &mut Samples) {
@@ -61,18 +32,16 @@ fn push_energy(labels: &[&str], energy: &[EnergyCell], out: &mut Samples) {
 }
 
 pub(super) fn workload_energy(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
-        push_energy(OwnerLabels::new(&totals.owner, &user, &ids).as_slice(), &totals.energy, out);
+        push_energy(OwnerLabels::new(&totals.owner, &user, source.ids).as_slice(), &totals.energy, out);
     }
 }
 
 pub(super) fn workload_power(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, &ids);
+        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
         for cell in &totals.components {
             if let Some(power) = cell.power {
                 out.push(labels.as_slice(), &[cell.component.as_str()], power.0);
@@ -82,10 +51,9 @@ pub(super) fn workload_power(source: Source<'_>, kind: OwnerKind, out: &mut Samp
 }
 
 pub(super) fn workload_emissions(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, &ids);
+        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
         for cell in &totals.components {
             out.push(labels.as_slice(), &[cell.component.as_str()], cell.emissions.0);
         }
@@ -93,27 +61,24 @@ pub(super) fn workload_emissions(source: Source<'_>, kind: OwnerKind, out: &mut 
 }
 
 pub(super) fn cpu_time(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, &ids);
+        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
         out.push(labels.as_slice(), &[], totals.cpu_time.as_seconds());
     }
 }
 
 pub(super) fn process_energy(source: Source<'_>, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in processes(source) {
         let pid = totals.pid.to_string();
-        push_energy(&process_labels(&pid, totals, &ids), &totals.energy, out);
+        push_energy(&process_labels(&pid, totals, source.ids), &totals.energy, out);
     }
 }
 
 pub(super) fn process_power(source: Source<'_>, out: &mut Samples) {
-    let ids = Ambiguous::new(source);
     for totals in processes(source) {
         let pid = totals.pid.to_string();
-        let labels = process_labels(&pid, totals, &ids);
+        let labels = process_labels(&pid, totals, source.ids);
         for (component, power) in &totals.power {
             out.push(&labels, &[component.as_str()], power.0);
         }
@@ -128,10 +93,10 @@ struct OwnerLabels<'a> {
 
 impl<'a> OwnerLabels<'a> {
     /// The labels of `owner`; `user` is its uid in digits, for jobs.
-    fn new(owner: &'a Owner, user: &'a str, ids: &Ambiguous<'_>) -> Self {
+    fn new(owner: &'a Owner, user: &'a str, ids: &ContainerIds<'_>) -> Self {
         let (values, len) = match owner {
             Owner::Container { runtime, name, pod_uid, .. } => {
-                (["", pod_uid, name, ids.container_id(owner), runtime.as_str()], 5)
+                (["", pod_uid, name, ids.label(owner), runtime.as_str()], 5)
             }
             Owner::Pod { pod_uid } => (["", pod_uid, "", "", ""], 5),
             Owner::Unit { unit } => ([unit, "", "", "", ""], 1),
