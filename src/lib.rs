@@ -10,6 +10,8 @@ pub mod workloads;
 
 pub mod meters;
 
+pub mod gpu;
+
 pub mod carbon;
 
 pub mod attribution;

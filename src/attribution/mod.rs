@@ -4,3 +4,4 @@ pub mod apportion;
 pub mod baseline;
 pub mod cpu;
 pub mod dram;
+pub mod gpu;

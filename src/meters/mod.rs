@@ -121,6 +121,8 @@ pub enum Domain {
     Grace,
     /// A module of CPU and GPU (Grace Hopper).
     Module,
+    /// A GPU with its memory.
+    Gpu,
     /// The whole node.
     Node,
     /// A powercap zone of a name that isn't known.
@@ -139,6 +141,7 @@ impl Domain {
             Self::Sysio => "sysio",
             Self::Grace => "grace",
             Self::Module => "module",
+            Self::Gpu => "gpu",
             Self::Node => "node",
             Self::Unknown => "unknown",
         }
@@ -148,7 +151,7 @@ impl Domain {
 /// Names one meter for as long as the daemon runs: the values of the `meter`, `domain` and `device` labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MeterId {
-    /// The reader: `rapl`, `hwmon`, `estimate`, `simulated`.
+    /// The reader: `rapl`, `hwmon`, `estimate`, `nvml`, `drm`, `simulated`.
     pub meter: &'static str,
     /// What it covers.
     pub domain: Domain,

@@ -99,6 +99,8 @@ impl Role {
             Domain::Sysio => Self::Raw(Why::OutsideCpuRail),
             Domain::Grace => Self::Raw(Why::CpuRailInstead),
             Domain::Module => Self::Raw(Why::IncludesGpu),
+            // No file that this room reads covers a GPU alone; the room of GPUs has its own readers.
+            Domain::Gpu => Self::Raw(Why::UnknownExtent),
             Domain::Unknown => Self::Raw(Why::UnknownExtent),
         }
     }
