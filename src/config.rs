@@ -26,11 +26,15 @@ pub struct Settings {
     pub sample: Sample,
     /// Which readers are on.
     pub collector: Collectors,
+    /// NVIDIA's management library.
+    pub nvml: Nvml,
+    /// How GPUs are read.
+    pub gpu: Gpu,
     /// Caps and retention.
     pub limits: Limits,
     /// The model for machines without meters.
     pub model: Model,
-    /// Idle power in watts, by device (`"intel-rapl:0"`) or by domain (`package`, `dram`).
+    /// Idle power in watts, by device (`"intel-rapl:0"`, a GPU's UUID) or by domain (`package`, `dram`, `gpu`).
     pub baseline: BTreeMap<String, f64>,
     /// Emission factors.
     pub carbon: Carbon,
@@ -103,6 +107,10 @@ pub struct Collectors {
     pub hwmon: bool,
     /// The model, for components that nothing measures.
     pub estimate: bool,
+    /// NVIDIA GPUs.
+    pub nvml: bool,
+    /// AMD and Intel GPUs.
+    pub drm: bool,
     /// Cgroups.
     pub cgroup: bool,
     /// Processes.
@@ -111,7 +119,41 @@ pub struct Collectors {
 
 impl Default for Collectors {
     fn default() -> Self {
-        Self { rapl: true, hwmon: true, estimate: true, cgroup: true, process: true }
+        Self { rapl: true, hwmon: true, estimate: true, nvml: true, drm: true, cgroup: true, process: true }
+    }
+}
+
+/// NVIDIA's management library.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nvml {
+    /// The library to load. Where it is given, it is tried even if no driver module is seen in sysfs; otherwise
+    /// `libnvidia-ml.so.1` is, once the module is there.
+    pub library: Option<PathBuf>,
+}
+
+/// How GPUs are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gpu {
+    /// How long a GPU may take to answer before it is marked down and left behind; 10 ms to 60 s.
+    #[serde(with = "types::duration")]
+    pub deadline: Duration,
+    /// The first wait before a driver that failed is tried again, which doubles up to 5 minutes; 100 ms to 5 min.
+    #[serde(with = "types::duration")]
+    pub retry: Duration,
+    /// How long GPUs stay released on SIGUSR1 if no SIGUSR2 comes; 1 s to 24 h.
+    #[serde(with = "types::duration")]
+    pub release: Duration,
+}
+
+impl Default for Gpu {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(500),
+            retry: Duration::from_secs(10),
+            release: Duration::from_secs(600),
+        }
     }
 }
 
@@ -123,6 +165,8 @@ pub struct Limits {
     pub workloads: usize,
     /// Living processes with series of their own, and as many that ended; 0 to 100,000.
     pub processes: usize,
+    /// GPU processes with series of their own, beside those; 0 to 100,000.
+    pub gpu_processes: usize,
     /// Processes that are looked at; 1 to 4,194,304.
     pub scanned_processes: usize,
     /// Cgroups that are looked at; 1 to 1,000,000.
@@ -139,6 +183,7 @@ impl Default for Limits {
         Self {
             workloads: 2_000,
             processes: 50,
+            gpu_processes: 512,
             scanned_processes: 100_000,
             cgroups: 20_000,
             open_files: 16_384,

@@ -100,10 +100,17 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("collector.rapl", Kind::Switch),
     ("collector.hwmon", Kind::Switch),
     ("collector.estimate", Kind::Switch),
+    ("collector.nvml", Kind::Switch),
+    ("collector.drm", Kind::Switch),
     ("collector.cgroup", Kind::Switch),
     ("collector.process", Kind::Switch),
+    ("nvml.library", Kind::Text("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")),
+    ("gpu.deadline", Kind::Span(Duration::from_millis(10), Duration::from_secs(60))),
+    ("gpu.retry", Kind::Span(Duration::from_millis(100), Duration::from_secs(300))),
+    ("gpu.release", Kind::Span(Duration::from_secs(1), Duration::from_secs(86_400))),
     ("limits.workloads", Kind::Count(1, 1_000_000)),
     ("limits.processes", Kind::Count(0, 100_000)),
+    ("limits.gpu_processes", Kind::Count(0, 100_000)),
     ("limits.scanned_processes", Kind::Count(1, 4_194_304)),
     ("limits.cgroups", Kind::Count(1, 1_000_000)),
     ("limits.open_files", Kind::Count(0, 1_000_000)),
@@ -138,7 +145,7 @@ pub(super) fn is_table(key: &str) -> bool {
 /// The keys of a table, or those of the file's top where there is no such table, sorted.
 pub(super) fn keys_of(table: Option<&str>) -> String {
     if table == Some(BASELINE) {
-        return "devices (\"intel-rapl:0\") and domains (package, dram), each with its idle power in watts"
+        return "devices (\"intel-rapl:0\") and domains (package, dram, gpu), each with its idle power in watts"
             .to_owned();
     }
     let mut names: Vec<&str> = match table.filter(|table| is_table(table)) {
