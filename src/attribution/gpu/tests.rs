@@ -320,6 +320,15 @@ fn with_mig_work_tells_apart_only_the_processes_of_an_owner() {
     ];
     let evidence = Evidence { work_is_known: true, ..sliced(&contenders, &instances) };
     expect(&evidence, Method::MigSlice, Use::Active, &[(a, 60), (b, 30)], &[15, 45, 30]);
+    let evidence = Evidence { instances: &[], ..evidence };
+    let division = divide(Microjoules::new(80 * JOULE), &evidence);
+    assert_eq!(division.method, Method::Equal, "work in slices of different size can't be compared");
+    assert_eq!(division.contenders.iter().map(|&share| joules(share)).collect::<Vec<_>>(), [10, 30, 40]);
+    let together = contenders.map(|one| Contender { instance: Some(1), ..one });
+    let evidence = Evidence { work_is_known: true, ..sliced(&together, &instances) };
+    let division = divide(Microjoules::new(80 * JOULE), &evidence);
+    assert_eq!(division.method, Method::MigSlice);
+    assert_eq!(division.contenders.iter().map(|&share| joules(share)).collect::<Vec<_>>(), [10, 30, 40]);
 }
 
 #[test]
