@@ -4,6 +4,7 @@
 //! Grams are added at once with the factor that holds in the tick: a later factor never touches them.
 
 mod account;
+mod devices;
 mod dormant;
 mod processes;
 
@@ -19,8 +20,10 @@ use crate::workloads::owner::{Owner, OwnerKind};
 use crate::workloads::owners::{OwnerId, OwnerTable};
 
 pub use account::{Account, Totals};
+use devices::DeviceBooks;
+pub use devices::{DeviceBook, DeviceIndex};
 use dormant::Dormant;
-pub use processes::{ProcessAccount, ProcessBook};
+pub use processes::{ProcessAccount, ProcessBook, ProcessName};
 
 /// Which part of an owner's energy it is; the `state` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -112,6 +115,10 @@ pub enum Reason {
     NoEvidence,
     /// A meter that came back proves that more was used in its absence than was booked for it.
     Outage,
+    /// A GPU was used by a process that isn't known here.
+    UnknownProcess,
+    /// The GPU driver counts processes in another pid namespace than the daemon.
+    PidNamespace,
 }
 
 impl Reason {
@@ -120,6 +127,8 @@ impl Reason {
         match self {
             Self::NoEvidence => "no_evidence",
             Self::Outage => "outage",
+            Self::UnknownProcess => "unknown_process",
+            Self::PidNamespace => "pid_namespace",
         }
     }
 }
@@ -129,8 +138,6 @@ impl Reason {
 pub struct ComponentBook {
     /// All energy since the daemon started.
     pub energy: Microjoules,
-    /// The part of it that was booked in this tick.
-    pub in_tick: Microjoules,
     /// Its emissions.
     pub emissions: Grams,
     /// The same energy by who it went to, by [`Beneficiary::index`].
@@ -145,6 +152,7 @@ pub struct Ledger {
     components: [ComponentBook; Component::ALL.len()],
     /// By [`OwnerId::index`].
     accounts: Vec<Account>,
+    devices: DeviceBooks,
     dormant: Dormant,
     processes: ProcessBook,
     retention: Duration,
@@ -153,14 +161,20 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger that keeps what ended for `retention`, shows `max_processes` processes, and remembers the
-    /// totals of `max_dormant` named owners that are away.
-    pub fn new(retention: Duration, max_processes: usize, max_dormant: usize) -> Self {
+    /// An empty ledger that keeps what ended for `retention`, shows `max_processes` processes and beside them
+    /// `max_gpu_processes` that hold a GPU context, and remembers the totals of `max_dormant` named owners that are away.
+    pub fn new(
+        retention: Duration,
+        max_processes: usize,
+        max_gpu_processes: usize,
+        max_dormant: usize,
+    ) -> Self {
         Self {
             components: Default::default(),
             accounts: Vec::new(),
+            devices: DeviceBooks::default(),
             dormant: Dormant::new(max_dormant),
-            processes: ProcessBook::new(retention, max_processes),
+            processes: ProcessBook::new(retention, max_processes, max_gpu_processes),
             retention,
             intensity: GramsPerKwh(0.0),
             pue: Pue(1.0),
@@ -171,9 +185,6 @@ impl Ledger {
     pub fn begin(&mut self, now: Duration, owners: &mut OwnerTable, intensity: GramsPerKwh, pue: Pue) {
         self.intensity = intensity;
         self.pue = pue;
-        for book in &mut self.components {
-            book.in_tick = Microjoules::ZERO;
-        }
         self.accounts.resize_with(owners.bound(), Account::default);
         for index in 0..self.accounts.len() {
             let Some(id) = OwnerId::from_index(index) else {
@@ -222,7 +233,52 @@ impl Ledger {
         let grams = self.enter(component, Beneficiary::Owner(kind), energy);
         if let Some(account) = self.accounts.get_mut(id.index()) {
             account.add(component, state, energy, grams);
+            account.add_in_tick(component, energy);
         }
+    }
+
+    /// The number of a GPU in here. None beyond 65,535 GPUs.
+    pub fn open_device(&mut self, uuid: &Arc<str>) -> Option<DeviceIndex> {
+        self.devices.open(uuid)
+    }
+
+    /// The totals of a GPU.
+    pub fn device(&self, device: DeviceIndex) -> Option<&DeviceBook> {
+        self.devices.get(device)
+    }
+
+    /// Books energy of a GPU that an owner used. `in_tick` is the part of it that the owner's power in this tick
+    /// is told from: less than `energy` where that was drawn in more time than the tick.
+    pub fn book_gpu(
+        &mut self,
+        device: DeviceIndex,
+        (id, kind): (OwnerId, OwnerKind),
+        state: State,
+        energy: Microjoules,
+        in_tick: Microjoules,
+    ) {
+        if energy.is_zero() {
+            return;
+        }
+        let grams = self.enter(Component::Gpu, Beneficiary::Owner(kind), energy);
+        self.devices.add(device, Beneficiary::Owner(kind), energy);
+        if let Some(account) = self.accounts.get_mut(id.index()) {
+            account.add(Component::Gpu, state, energy, grams);
+            account.totals.add_gpu(device, energy);
+            account.add_in_tick(Component::Gpu, in_tick);
+        }
+    }
+
+    /// Books energy of a GPU that nobody used.
+    pub fn book_gpu_idle(&mut self, device: DeviceIndex, energy: Microjoules) {
+        self.enter(Component::Gpu, Beneficiary::Idle, energy);
+        self.devices.add(device, Beneficiary::Idle, energy);
+    }
+
+    /// Books energy of a GPU whose owner can't be told.
+    pub fn book_gpu_unattributed(&mut self, device: DeviceIndex, reason: Reason, energy: Microjoules) {
+        self.book_unattributed(Component::Gpu, reason, energy);
+        self.devices.add(device, Beneficiary::Unattributed, energy);
     }
 
     /// Books energy that nobody used.
@@ -277,7 +333,6 @@ impl Ledger {
         let grams = self.intensity.emissions(energy, self.pue);
         if let Some(book) = self.components.get_mut(component.index()) {
             book.energy += energy;
-            book.in_tick += energy;
             book.emissions += grams;
             if let Some(sum) = book.by_beneficiary.get_mut(to.index()) {
                 *sum += energy;

@@ -2,6 +2,7 @@
 
 mod attribute;
 mod clock;
+mod gpu;
 mod picture;
 mod watch;
 
@@ -15,10 +16,11 @@ use crate::attribution::baseline::Baselines;
 use crate::attribution::cpu::CpuWeights;
 use crate::carbon::factors::Factors;
 use crate::config::{Collectors, Settings};
+use crate::gpu::{GpuBank, GpuSettings, Now};
 use crate::ledger::Ledger;
 use crate::meters::cpu_table;
 use crate::meters::estimate::TabulatedCpu;
-use crate::meters::{MeterBank, MeterSettings, ModelSettings, Tick};
+use crate::meters::{CollectorOutcome, MeterBank, MeterSettings, ModelSettings, Tick};
 use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
 use crate::units::Watts;
 use crate::workloads::{ReadFailure, ReaderSettings, WorkloadReader};
@@ -28,6 +30,26 @@ pub use clock::{Clock, ClockError};
 /// The first interval is this short, so that a daemon with long ticks is ready soon.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What a running sampler can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Give back all GPU handles, so that a driver can be unloaded.
+    ReleaseGpus,
+    /// Take the GPUs in again.
+    ResumeGpus,
+    /// Come to an end.
+    Stop,
+}
+
+/// Why a sampler came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Asked,
+    /// The GPU driver can be used from a new container only, for this reason.
+    NeedsNewContainer(String),
+}
+
 /// Reads the machine once a tick and keeps the books.
 #[derive(Debug)]
 pub struct Sampler {
@@ -35,12 +57,14 @@ pub struct Sampler {
     interval: Duration,
     reads: Collectors,
     meters: MeterBank,
+    gpus: GpuBank,
     workloads: WorkloadReader,
     weights: CpuWeights,
     baselines: Baselines,
     ledger: Ledger,
     factors: Factors,
     books: attribute::Books,
+    gpu_books: gpu::GpuBooks,
     log: watch::ChangeLog,
     last: Option<Tick>,
     sequence: u64,
@@ -65,13 +89,15 @@ impl Sampler {
             interval: settings.sample.interval,
             reads: settings.collector.clone(),
             meters: MeterBank::new(&meter_settings(settings)),
+            gpus: GpuBank::new(&gpu_settings(settings), Now::new(move || clock.now())),
             workloads: WorkloadReader::new(reader, limits.workloads),
             weights: CpuWeights::default(),
             baselines: Baselines::new(baselines),
             // As many absent units are remembered as present ones are shown.
-            ledger: Ledger::new(limits.retention, limits.processes, limits.workloads),
+            ledger: Ledger::new(limits.retention, limits.processes, limits.gpu_processes, limits.workloads),
             factors,
             books: attribute::Books::default(),
+            gpu_books: gpu::GpuBooks::new(&settings.path.procfs),
             log: watch::ChangeLog::default(),
             last: None,
             sequence: 0,
@@ -101,22 +127,33 @@ impl Sampler {
         &self.factors
     }
 
-    /// Ticks until `stop` hears something or its sender is gone, and publishes each picture. The first look only
-    /// takes the counters' positions, so the first picture comes an interval later.
-    pub fn run(mut self, cell: &SnapshotCell, stop: &Receiver<()>) {
+    /// Ticks until it is told to stop or the sender is gone, and publishes each picture. The first look only takes
+    /// the counters' positions, so the first picture comes an interval later.
+    pub fn run(mut self, cell: &SnapshotCell, orders: &Receiver<Order>) -> Ending {
         let start = self.clock.now();
         self.tick(start);
         let mut next = start.monotonic.saturating_add(self.interval.min(FIRST_INTERVAL));
         loop {
             let wait = next.saturating_sub(self.clock.now().monotonic);
-            match stop.recv_timeout(wait) {
+            match orders.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::ReleaseGpus) => {
+                    self.gpus.release();
+                    continue;
+                }
+                Ok(Order::ResumeGpus) => {
+                    self.gpus.resume();
+                    continue;
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Ending::Asked,
             }
             let now = self.clock.now();
             let snapshot = self.tick(now);
             cell.publish(Arc::new(snapshot));
             next = next_tick(next, now.monotonic, self.interval);
+            if let Some(reason) = self.gpus.needs_new_container() {
+                return Ending::NeedsNewContainer(reason.to_owned());
+            }
         }
     }
 
@@ -126,6 +163,8 @@ impl Sampler {
         self.last = Some(now);
         let mut collectors = Vec::new();
 
+        // GPUs answer while the rest is read.
+        self.gpus.ask();
         let begun = self.clock.now().monotonic;
         let outcome = self.workloads.read_cgroups(now.boottime, elapsed);
         if self.reads.cgroup {
@@ -141,16 +180,11 @@ impl Sampler {
         let begun = self.clock.now().monotonic;
         let busy = usage.busy.map(|busy| Duration::from_nanos(busy.as_nanos()));
         let readings = self.meters.tick(now, busy);
-        let took = self.clock.now().monotonic.saturating_sub(begun);
-        for outcome in &readings.collectors {
-            collectors.push(CollectorStatus {
-                collector: outcome.name,
-                success: outcome.success,
-                duration: took,
-                last_error: outcome.error.clone(),
-                detail: outcome.error.clone(),
-            });
-        }
+        self.note_all(&mut collectors, &readings.collectors, begun);
+
+        let begun = self.clock.now().monotonic;
+        let gpus = self.gpus.collect();
+        self.note_all(&mut collectors, &gpus.collectors, begun);
 
         self.ledger.begin(
             now.boottime,
@@ -158,13 +192,14 @@ impl Sampler {
             self.factors.grid.intensity,
             self.factors.pue,
         );
-        self.attribute(&usage, &readings, elapsed);
+        self.attribute(&usage, &readings, &gpus, now, elapsed);
         self.sequence = self.sequence.saturating_add(1);
         // The first look can't tell yet which meters will do.
         if self.sequence > 1 {
-            self.log.tell(now.boottime, &collectors, &readings.reports);
+            let cards = gpus.devices.iter().map(|device| &device.report);
+            self.log.tell(now.boottime, &collectors, readings.reports.iter().chain(cards));
         }
-        let snapshot = self.picture(now, elapsed, collectors, &usage, readings.reports);
+        let snapshot = self.picture(now, elapsed, collectors, &usage, readings.reports, &gpus);
         // By now each meter that is there has been found.
         if snapshot.sequence == 2 {
             for key in self.unused_baselines(&snapshot) {
@@ -172,6 +207,22 @@ impl Sampler {
             }
         }
         snapshot
+    }
+
+    fn note_all(
+        &self,
+        collectors: &mut Vec<CollectorStatus>,
+        outcomes: &[CollectorOutcome],
+        begun: Duration,
+    ) {
+        let duration = self.clock.now().monotonic.saturating_sub(begun);
+        collectors.extend(outcomes.iter().map(|outcome| CollectorStatus {
+            collector: outcome.name,
+            success: outcome.success,
+            duration,
+            last_error: outcome.error.clone(),
+            detail: outcome.error.clone(),
+        }));
     }
 
     fn note(
@@ -196,6 +247,22 @@ fn next_tick(due: Duration, now: Duration, interval: Duration) -> Duration {
     let late = now.saturating_sub(due).as_nanos();
     let missed = u32::try_from(late / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
     due.saturating_add(interval.saturating_mul(missed.saturating_add(1)))
+}
+
+/// What the room of GPUs needs to know of the settings.
+fn gpu_settings(settings: &Settings) -> GpuSettings {
+    GpuSettings {
+        procfs: settings.path.procfs.clone(),
+        sysfs: settings.path.sysfs.clone(),
+        nvml: settings.collector.nvml,
+        drm: settings.collector.drm,
+        simulate: settings.simulate,
+        library: settings.nvml.library.clone(),
+        deadline: settings.gpu.deadline,
+        interval: settings.sample.interval,
+        retry: settings.gpu.retry,
+        release: settings.gpu.release,
+    }
 }
 
 /// What the meters need to know of the settings.

@@ -12,9 +12,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use crate::carbon::factors::GridFactor;
+use crate::gpu::{GpuIdentity, Limitation};
 pub use crate::ledger::{Beneficiary, State};
-use crate::meters::{Component, MeterId, Quality};
-use crate::units::{CpuTime, Grams, Microjoules, Pue, Watts};
+use crate::meters::{Component, Domain, MeterId, Quality};
+use crate::units::{Bytes, CpuTime, Grams, Microjoules, Pue, Watts};
 use crate::workloads::owner::Owner;
 
 /// The node as it was at the end of one tick.
@@ -42,7 +43,11 @@ pub struct Snapshot {
     pub components: Vec<ComponentTotals>,
     /// Containers, units, jobs and VMs, live ones and those retained after their end.
     pub workloads: Vec<WorkloadTotals>,
-    /// The processes that used most energy lately, at most as many as configured.
+    /// Every GPU that was ever seen.
+    pub gpus: Vec<GpuTotals>,
+    /// Whether the pids that GPU drivers give are those of the daemon's procfs; absent while no GPU has a process.
+    pub gpu_pid_namespace_ok: Option<bool>,
+    /// The processes that used most energy lately, at most as many as configured, and those that hold GPU contexts.
     pub processes: Vec<ProcessTotals>,
     /// Every meter that was ever seen, in use or not.
     pub meters: Vec<MeterStatus>,
@@ -117,8 +122,70 @@ pub struct WorkloadTotals {
     pub energy: Vec<EnergyCell>,
     /// Power and emissions by component.
     pub components: Vec<ComponentCell>,
+    /// The part of its GPU energy of each card that it ever used.
+    pub gpus: Vec<GpuCell>,
     /// Whether the owner's cgroup is gone; it is shown until its retention ends.
     pub ended: bool,
+}
+
+/// Energy that one owner used of one GPU, all states together.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuCell {
+    /// The value of the `gpu` label.
+    pub gpu: Arc<str>,
+    /// The GPU's UUID.
+    pub uuid: Arc<str>,
+    /// Energy since the owner was first seen.
+    #[serde(rename = "energy_uj")]
+    pub energy: Microjoules,
+}
+
+/// One GPU.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuTotals {
+    /// Its names.
+    #[serde(flatten)]
+    pub identity: Arc<GpuIdentity>,
+    /// The reader: `nvml`, `drm` or `simulated`.
+    pub backend: &'static str,
+    /// Whether MIG is on.
+    pub mig: bool,
+    /// Whether it answered in the last tick.
+    pub up: bool,
+    /// Why it is down; empty where it is up.
+    pub reason: Arc<str>,
+    /// For how long a call to its driver hasn't returned; 0 where none is under way.
+    #[serde(rename = "stuck_seconds", serialize_with = "seconds")]
+    pub stuck: Duration,
+    /// Energy booked since the daemon started; absent until a first interval could be measured. Equals the sum over
+    /// `by_beneficiary` to the microjoule.
+    #[serde(rename = "energy_uj")]
+    pub energy: Option<Microjoules>,
+    /// How good its figures are, and what they cover.
+    pub quality: Quality,
+    /// `gpu`, or `module` where CPU and memory are in its meter, whose part is taken off.
+    pub domain: Domain,
+    /// Mean power over the last tick; absent where it isn't known.
+    #[serde(rename = "power_watts")]
+    pub power: Option<Watts>,
+    /// The share of time that it worked lately.
+    #[serde(rename = "utilization_ratio")]
+    pub utilization: Option<f64>,
+    /// Device memory in use.
+    #[serde(rename = "memory_used_bytes")]
+    pub memory_used: Option<Bytes>,
+    /// The power limit in force.
+    #[serde(rename = "power_limit_watts")]
+    pub power_limit: Option<Watts>,
+    /// Processes that hold a context; absent where it can't be told.
+    pub clients: Option<u64>,
+    /// The rung of evidence that the last tick's split stands on; absent while it is down.
+    pub method: Option<&'static str>,
+    /// What keeps it from better evidence.
+    pub limitations: Vec<Limitation>,
+    /// Its energy by who it went to, in the order of [`Beneficiary::ALL`].
+    #[serde(rename = "energy_by_beneficiary_uj", serialize_with = "by_beneficiary")]
+    pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
 }
 
 /// Totals of one process.

@@ -57,6 +57,27 @@ pub(super) fn command() -> Command {
                 )
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
         )
+        .subcommand(
+            Command::new("release-gpus")
+                .about("Make a running daemon give back its GPU handles, so that the driver can be unloaded")
+                .after_help(
+                    "It sends SIGUSR1 (with --resume SIGUSR2) and waits until the handles are gone. Exit code: 0 if \
+                     they are, 1 if not.",
+                )
+                .arg(
+                    Arg::new("pid")
+                        .long("pid")
+                        .value_name("PID")
+                        .value_parser(value_parser!(i32).range(1..))
+                        .help("The daemon [default: every one that is found]"),
+                )
+                .arg(
+                    Arg::new("resume")
+                        .long("resume")
+                        .action(ArgAction::SetTrue)
+                        .help("Take the GPUs in again"),
+                ),
+        )
         .arg(
             Arg::new("config.file")
                 .long("config.file")

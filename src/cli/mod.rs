@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod release_gpus;
 mod serve;
 
 use std::ffi::OsString;
@@ -34,6 +35,9 @@ enum CliError {
     Io(#[from] std::io::Error),
     #[error("the sampler ended unexpectedly; the log says why")]
     SamplerEnded,
+    /// An orchestrator starts the container anew, with what the host has now.
+    #[error("the GPU driver can be used from a new container only: {0}")]
+    NeedsNewContainer(String),
     #[error("{0}")]
     Json(#[from] serde_json::Error),
 }
@@ -70,9 +74,12 @@ impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Setting { .. } => ExitCode::from(USAGE),
-            Self::Clock(_) | Self::Web(_) | Self::Io(_) | Self::SamplerEnded | Self::Json(_) => {
-                ExitCode::from(FAILURE)
-            }
+            Self::Clock(_)
+            | Self::Web(_)
+            | Self::Io(_)
+            | Self::SamplerEnded
+            | Self::NeedsNewContainer(_)
+            | Self::Json(_) => ExitCode::from(FAILURE),
         }
     }
 }
@@ -104,6 +111,10 @@ pub fn run(
     };
     let outcome = match matches.subcommand() {
         Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
+        Some(("release-gpus", options)) => {
+            let pid = options.get_one::<i32>("pid").copied();
+            release_gpus::run(&loaded, pid, options.get_flag("resume"), out)
+        }
         _ => serve::run(&loaded).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))

@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{CliError, factors, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
-use crate::sampler::{Clock, Sampler};
+use crate::sampler::{Clock, Ending, Order, Sampler};
 use crate::snapshot::SnapshotCell;
 use crate::web::{self, WebSettings};
 
@@ -39,17 +39,22 @@ pub(super) fn run(loaded: &Loaded) -> Result<(), CliError> {
     let sampler = Sampler::new(settings, factors, clock, raise_open_files());
     info!(layout = %sampler.workloads().layout(), "cgroups");
     let cell = Arc::new(SnapshotCell::new());
-    let (stop, stopped) = mpsc::channel();
+    let (orders, ordered) = mpsc::channel();
     let published = Arc::clone(&cell);
     let thread =
-        thread::Builder::new().name("sampler".to_owned()).spawn(move || sampler.run(&published, &stopped))?;
+        thread::Builder::new().name("sampler".to_owned()).spawn(move || sampler.run(&published, &ordered))?;
     // One thread is enough: handlers only hand out what is encoded already.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(listeners, web, cell, clock, &thread));
+    let outcome = runtime.block_on(serve(listeners, web, cell, clock, (&thread, &orders)));
     // The receiver is gone if the sampler ended already.
-    let _ = stop.send(());
+    let _ = orders.send(Order::Stop);
     runtime.block_on(wait_for(&thread));
     runtime.shutdown_background();
+    if thread.is_finished()
+        && let Ok(Ending::NeedsNewContainer(reason)) = thread.join()
+    {
+        return Err(CliError::NeedsNewContainer(reason));
+    }
     outcome
 }
 
@@ -59,18 +64,29 @@ async fn serve(
     settings: WebSettings,
     cell: Arc<SnapshotCell>,
     clock: Clock,
-    sampler: &JoinHandle<()>,
+    (sampler, orders): (&JoinHandle<Ending>, &mpsc::Sender<Order>),
 ) -> Result<(), CliError> {
     let (shutdown, ended) = watch::channel(false);
     let now = Arc::new(move || clock.now().monotonic);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut release = signal(SignalKind::user_defined1())?;
+    let mut resume = signal(SignalKind::user_defined2())?;
     let mut server = tokio::spawn(web::serve(listeners, settings, cell, now, ended));
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let outcome = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
+            // The look below finds out if the sampler isn't there to hear it.
+            _ = release.recv() => {
+                info!("SIGUSR1: GPUs are released");
+                let _ = orders.send(Order::ReleaseGpus);
+            }
+            _ = resume.recv() => {
+                info!("SIGUSR2: GPUs are taken in again");
+                let _ = orders.send(Order::ResumeGpus);
+            }
             _ = look.tick() => {
                 if sampler.is_finished() {
                     break Err(CliError::SamplerEnded);
@@ -88,7 +104,7 @@ async fn serve(
     outcome
 }
 
-async fn wait_for(thread: &JoinHandle<()>) {
+async fn wait_for(thread: &JoinHandle<Ending>) {
     let step = Duration::from_millis(5);
     let mut waited = Duration::ZERO;
     while !thread.is_finished() && waited < SAMPLER_GRACE {

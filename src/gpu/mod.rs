@@ -93,7 +93,7 @@ impl Vendor {
 }
 
 /// What names a device. The UUID is what it is known by; everything else may change when it comes back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GpuIdentity {
     /// Unique in the world for NVIDIA (`GPU-...`); elsewhere made of the vendor's unique id or the PCI address.
     pub uuid: Arc<str>,
@@ -148,7 +148,7 @@ pub struct Instance {
 }
 
 /// Why a better rung of evidence can't be had on a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limitation {
     /// The part that is off: `sm_util`, `gpm`, `memory`, `clients`, `counter`.
     pub what: &'static str,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::State;
+use crate::ledger::{DeviceIndex, State};
 use crate::meters::Component;
 use crate::units::{CpuTime, Grams, Microjoules};
 use crate::workloads::owner::Owner;
@@ -15,6 +15,8 @@ pub struct Totals {
     pub cpu_time: CpuTime,
     energy: [[Microjoules; State::ALL.len()]; Component::ALL.len()],
     emissions: [Grams; Component::ALL.len()],
+    /// The part of the GPU energy of each card that was used; few owners have any.
+    gpus: Vec<(DeviceIndex, Microjoules)>,
 }
 
 impl Totals {
@@ -30,6 +32,19 @@ impl Totals {
     /// Emissions of one component.
     pub fn emissions(&self, component: Component) -> Grams {
         self.emissions.get(component.index()).copied().unwrap_or_default()
+    }
+
+    /// GPU energy, card by card, of the cards that were used.
+    pub fn gpus(&self) -> &[(DeviceIndex, Microjoules)] {
+        &self.gpus
+    }
+
+    /// Says from which card GPU energy was that was added.
+    pub fn add_gpu(&mut self, device: DeviceIndex, energy: Microjoules) {
+        match self.gpus.iter_mut().find(|(known, _)| *known == device) {
+            Some((_, sum)) => *sum += energy,
+            None => self.gpus.push((device, energy)),
+        }
     }
 
     /// Adds energy and its emissions.
@@ -62,7 +77,7 @@ impl Account {
         Self { owner: Some(owner), totals, in_tick: Default::default(), ended_at: None }
     }
 
-    /// Energy booked in this tick.
+    /// Energy of this tick.
     pub fn in_tick(&self, component: Component) -> Microjoules {
         self.in_tick.get(component.index()).copied().unwrap_or_default()
     }
@@ -86,6 +101,10 @@ impl Account {
 
     pub(crate) fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
         self.totals.add(component, state, energy, grams);
+    }
+
+    /// Adds to what the power in this tick is told from.
+    pub(crate) fn add_in_tick(&mut self, component: Component, energy: Microjoules) {
         if let Some(sum) = self.in_tick.get_mut(component.index()) {
             *sum += energy;
         }

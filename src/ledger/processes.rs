@@ -19,6 +19,19 @@ const HALF_LIFE: Duration = Duration::from_secs(30);
 /// Of how many former owners a process's totals are remembered.
 const MOST_MOVES: usize = 4;
 
+/// What names a process, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessName<'a> {
+    /// Its pid.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+    /// The command name.
+    pub comm: &'a Arc<str>,
+    /// Whose it is; none for the system.
+    pub owner: Option<&'a Arc<Owner>>,
+}
+
 /// One process.
 #[derive(Clone, Debug)]
 pub struct ProcessAccount {
@@ -43,12 +56,19 @@ pub struct ProcessAccount {
     ended_at: Option<Duration>,
     shown: bool,
     counted: bool,
+    /// The last tick in which it held a GPU context; none if it never did.
+    gpu_tick: Option<u64>,
 }
 
 impl ProcessAccount {
     /// Whether the process is gone.
     pub fn has_ended(&self) -> bool {
         self.ended_at.is_some()
+    }
+
+    /// Whether it ever held a GPU context.
+    pub fn is_gpu_client(&self) -> bool {
+        self.gpu_tick.is_some()
     }
 
     /// Changes the owner. Under other labels it starts anew, or where it left off if it had them before.
@@ -70,10 +90,26 @@ impl ProcessAccount {
         }
     }
 
+    fn add(&mut self, component: Component, state: State, energy: Microjoules, in_tick: Microjoules) {
+        self.totals.add(component, state, energy, Grams::default());
+        if let Some(sum) = self.in_tick.get_mut(component.index()) {
+            *sum += in_tick;
+        }
+        self.recent += energy.as_joules();
+    }
+
     fn faded(&self, now: Duration) -> f64 {
         let age = now.saturating_sub(self.recent_at).as_secs_f64();
         self.recent * (-age / HALF_LIFE.as_secs_f64()).exp2()
     }
+}
+
+/// Leaves those that used most in the list, at most `most`, and gives the others.
+fn keep_most(list: &mut Vec<(f64, (u32, u64))>, most: usize) -> Vec<(f64, (u32, u64))> {
+    if list.len() > most {
+        list.select_nth_unstable_by(most, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    }
+    list.split_off(most.min(list.len()))
 }
 
 /// All processes.
@@ -82,14 +118,16 @@ pub struct ProcessBook {
     accounts: HashMap<(u32, u64), ProcessAccount>,
     retention: Duration,
     shown: usize,
+    gpu_shown: usize,
     now: Duration,
     tick: u64,
     not_shown: u64,
 }
 
 impl ProcessBook {
-    pub(crate) fn new(retention: Duration, shown: usize) -> Self {
-        Self { accounts: HashMap::new(), retention, shown, now: Duration::ZERO, tick: 0, not_shown: 0 }
+    pub(crate) fn new(retention: Duration, shown: usize, gpu_shown: usize) -> Self {
+        let (accounts, now) = (HashMap::new(), Duration::ZERO);
+        Self { accounts, retention, shown, gpu_shown, now, tick: 0, not_shown: 0 }
     }
 
     pub(crate) fn begin(&mut self, now: Duration) {
@@ -101,16 +139,32 @@ impl ProcessBook {
         });
     }
 
-    /// Books active energy of a process. What it used under other labels stays with the owner that it had there.
-    pub fn book(
+    /// Books active energy of a living process. What it used under other labels stays with the owner that it had
+    /// there.
+    pub fn book(&mut self, who: &ProcessName<'_>, component: Component, energy: Microjoules) {
+        let account = self.open(who);
+        account.add(component, State::Active, energy, energy);
+    }
+
+    /// Notes that a living process holds a GPU context, and books GPU energy of it; `in_tick` is what its power in
+    /// this tick is told from.
+    pub fn book_gpu(
         &mut self,
-        (pid, start_time): (u32, u64),
-        comm: &Arc<str>,
-        owner: Option<&Arc<Owner>>,
-        component: Component,
+        who: &ProcessName<'_>,
+        state: State,
         energy: Microjoules,
+        in_tick: Microjoules,
     ) {
+        let tick = self.tick;
+        let account = self.open(who);
+        account.gpu_tick = Some(tick);
+        account.add(Component::Gpu, state, energy, in_tick);
+    }
+
+    /// The entry of a living process, opened and brought up to date.
+    fn open(&mut self, who: &ProcessName<'_>) -> &mut ProcessAccount {
         let (now, tick) = (self.now, self.tick);
+        let ProcessName { pid, start_time, comm, owner } = *who;
         let account = self.accounts.entry((pid, start_time)).or_insert_with(|| ProcessAccount {
             pid,
             start_time,
@@ -125,6 +179,7 @@ impl ProcessBook {
             ended_at: None,
             shown: false,
             counted: false,
+            gpu_tick: None,
         });
         if account.owner.as_ref() != owner {
             account.move_to(owner.cloned());
@@ -138,12 +193,9 @@ impl ProcessBook {
             account.tick = tick;
             account.in_tick = Default::default();
         }
-        account.totals.add(component, State::Active, energy, Grams::default());
-        if let Some(sum) = account.in_tick.get_mut(component.index()) {
-            *sum += energy;
-        }
-        account.recent = account.faded(now) + energy.as_joules();
+        account.recent = account.faded(now);
         account.recent_at = now;
+        account
     }
 
     /// Notes that processes are gone. Those that weren't shown are forgotten.
@@ -158,8 +210,8 @@ impl ProcessBook {
         }
     }
 
-    /// Chooses the living processes that used most lately, and as many that ended while they were shown. Gives
-    /// them in order of their pids.
+    /// Chooses the living processes that used most lately, as many that ended while they were shown, and all that
+    /// hold a GPU context. Gives them in order of their pids.
     pub fn choose(&mut self) -> Vec<ProcessAccount> {
         let mut chosen = self.show_best(false);
         chosen.append(&mut self.show_best(true));
@@ -170,13 +222,17 @@ impl ProcessBook {
     /// Marks those that used most lately among the living or the ended as shown, and no others.
     fn show_best(&mut self, ended: bool) -> Vec<ProcessAccount> {
         let now = self.now;
-        let candidates = self.accounts.iter().filter(|(_, account)| account.has_ended() == ended);
-        let mut ranked: Vec<(f64, (u32, u64))> =
-            candidates.map(|(key, account)| (account.faded(now), *key)).collect();
-        if ranked.len() > self.shown {
-            ranked.select_nth_unstable_by(self.shown, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let (mut ranked, mut clients) = (Vec::new(), Vec::new());
+        for (key, account) in self.accounts.iter().filter(|(_, account)| account.has_ended() == ended) {
+            // One that ended counts as a client while it was one at its end.
+            let is_client = account.gpu_tick.is_some_and(|tick| account.has_ended() || tick == self.tick);
+            let list = if is_client { &mut clients } else { &mut ranked };
+            list.push((account.faded(now), *key));
         }
-        let beyond = ranked.split_off(self.shown.min(ranked.len()));
+        // Clients beyond their own cap have the chance that all have.
+        ranked.append(&mut keep_most(&mut clients, self.gpu_shown));
+        let beyond = keep_most(&mut ranked, self.shown);
+        ranked.append(&mut clients);
         for (_, key) in beyond {
             if let Some(account) = self.accounts.get_mut(&key) {
                 account.shown = false;

@@ -8,11 +8,15 @@ fn unit(name: &str) -> Owner {
 }
 
 fn ledger() -> Ledger {
-    Ledger::new(RETENTION, 2, 2)
+    Ledger::new(RETENTION, 2, 1, 2)
 }
 
 fn begin(ledger: &mut Ledger, owners: &mut OwnerTable, seconds: u64) {
     ledger.begin(Duration::from_secs(seconds), owners, GramsPerKwh(360.0), Pue(1.0));
+}
+
+fn name<'a>(pid: u32, comm: &'a Arc<str>, owner: Option<&'a Arc<Owner>>) -> ProcessName<'a> {
+    ProcessName { pid, start_time: 0, comm, owner }
 }
 
 fn active(ledger: &Ledger, id: OwnerId) -> u64 {
@@ -56,7 +60,7 @@ fn an_ended_owner_stays_for_its_retention() {
 
 #[test]
 fn without_retention_an_owner_still_gets_its_last_interval() {
-    let (mut ledger, mut owners) = (Ledger::new(Duration::ZERO, 2, 2), OwnerTable::new(10));
+    let (mut ledger, mut owners) = (Ledger::new(Duration::ZERO, 2, 1, 2), OwnerTable::new(10));
     let id = owners.acquire(unit("a.service"));
     begin(&mut ledger, &mut owners, 1);
     owners.leave(id);
@@ -103,11 +107,11 @@ fn a_bounded_number_of_absent_units_is_remembered() {
 
 #[test]
 fn the_hungriest_processes_are_shown_and_kept_after_their_end() {
-    let mut book = ProcessBook::new(RETENTION, 2);
+    let mut book = ProcessBook::new(RETENTION, 2, 1);
     let comm: Arc<str> = "x".into();
     book.begin(Duration::from_secs(1));
     for (pid, energy) in [(1, 10), (2, 30), (3, 20)] {
-        book.book((pid, 0), &comm, None, Component::Cpu, Microjoules::new(energy));
+        book.book(&name(pid, &comm, None), Component::Cpu, Microjoules::new(energy));
     }
     let pids = |chosen: Vec<ProcessAccount>| chosen.iter().map(|account| account.pid).collect::<Vec<_>>();
     assert_eq!(pids(book.choose()), [2, 3]);
@@ -117,20 +121,66 @@ fn the_hungriest_processes_are_shown_and_kept_after_their_end() {
     assert_eq!(pids(book.choose()), [1, 2, 3], "what ended takes no place from the living");
     book.begin(Duration::from_secs(400));
     assert_eq!(pids(book.choose()), [1, 3]);
-    book.book((4, 0), &comm, None, Component::Cpu, Microjoules::new(1));
+    book.book(&name(4, &comm, None), Component::Cpu, Microjoules::new(1));
     assert_eq!(pids(book.choose()).len(), 2);
     assert!(pids(book.choose()).contains(&4), "what works now counts more than what worked long ago");
 }
 
 #[test]
+fn gpu_clients_are_shown_beside_the_hungriest() {
+    let mut book = ProcessBook::new(RETENTION, 2, 1);
+    let comm: Arc<str> = "x".into();
+    let pids = |chosen: Vec<ProcessAccount>| chosen.iter().map(|account| account.pid).collect::<Vec<_>>();
+    book.begin(Duration::from_secs(1));
+    for (pid, energy) in [(1, 10), (2, 30), (3, 20)] {
+        book.book(&name(pid, &comm, None), Component::Cpu, Microjoules::new(energy));
+    }
+    book.book_gpu(&name(4, &comm, None), State::Parked, Microjoules::ZERO, Microjoules::ZERO);
+    let chosen = book.choose();
+    assert!(chosen.iter().all(|account| account.is_gpu_client() == (account.pid == 4)));
+    assert_eq!(pids(chosen), [2, 3, 4]);
+    // One more client than the cap allows: it has no energy, so it isn't among the hungriest, either.
+    book.book_gpu(&name(4, &comm, None), State::Active, Microjoules::new(5), Microjoules::new(5));
+    book.book_gpu(&name(5, &comm, None), State::Parked, Microjoules::ZERO, Microjoules::ZERO);
+    assert_eq!(pids(book.choose()), [2, 3, 4]);
+    // It gives its context back and is shown no more; one that ends with it is.
+    book.begin(Duration::from_secs(2));
+    book.end(&[(4, 0)]);
+    assert_eq!(pids(book.choose()), [2, 3, 4]);
+}
+
+#[test]
+fn a_gpu_has_a_book_of_its_own() {
+    let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
+    let id = owners.acquire(unit("a.service"));
+    begin(&mut ledger, &mut owners, 1);
+    let (first, second) =
+        (ledger.open_device(&"GPU-a".into()).unwrap(), ledger.open_device(&"GPU-b".into()).unwrap());
+    assert_eq!(ledger.open_device(&"GPU-a".into()), Some(first));
+    let joules = |count: u64| Microjoules::new(count * 1_000_000);
+    ledger.book_gpu(first, (id, OwnerKind::Unit), State::Active, joules(30), joules(3));
+    ledger.book_gpu(second, (id, OwnerKind::Unit), State::Parked, joules(5), joules(5));
+    ledger.book_gpu_idle(first, joules(7));
+    ledger.book_gpu_unattributed(first, Reason::UnknownProcess, joules(1));
+    let book = ledger.device(first).unwrap();
+    assert_eq!(book.energy, joules(38));
+    assert_eq!(book.by_beneficiary.iter().copied().sum::<Microjoules>(), joules(38));
+    assert_eq!(ledger.component(Component::Gpu).unwrap().energy, joules(43));
+    let account = &ledger.accounts[id.index()];
+    assert_eq!(account.totals.gpus(), [(first, joules(30)), (second, joules(5))]);
+    assert_eq!(account.in_tick(Component::Gpu), joules(8), "power is told from this tick's part");
+    assert_eq!(account.totals.energy(Component::Gpu, State::Parked), joules(5));
+}
+
+#[test]
 fn a_process_that_moves_to_another_owner_starts_anew() {
-    let mut book = ProcessBook::new(RETENTION, 2);
+    let mut book = ProcessBook::new(RETENTION, 2, 1);
     let (comm, owner) = (Arc::from("x"), Arc::new(unit("a.service")));
     book.begin(Duration::from_secs(1));
-    book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(10));
-    book.book((1, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(3));
+    book.book(&name(1, &comm, None), Component::Cpu, Microjoules::new(10));
+    book.book(&name(1, &comm, Some(&owner)), Component::Cpu, Microjoules::new(3));
     assert_eq!(book.choose()[0].totals.energy(Component::Cpu, State::Active), Microjoules::new(3));
-    book.book((1, 0), &comm, None, Component::Cpu, Microjoules::new(1));
+    book.book(&name(1, &comm, None), Component::Cpu, Microjoules::new(1));
     assert_eq!(
         book.choose()[0].totals.energy(Component::Cpu, State::Active),
         Microjoules::new(11),
@@ -142,7 +192,7 @@ fn a_process_that_moves_to_another_owner_starts_anew() {
         Arc::new(Owner::Container { runtime, id: "abc".into(), name: "".into(), pod_uid: pod_uid.into() })
     };
     for owner in [container(""), container("uid")] {
-        book.book((2, 0), &comm, Some(&owner), Component::Cpu, Microjoules::new(4));
+        book.book(&name(2, &comm, Some(&owner)), Component::Cpu, Microjoules::new(4));
     }
     let chosen = book.choose();
     assert_eq!(chosen[1].totals.energy(Component::Cpu, State::Active), Microjoules::new(8));

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::attribution::apportion::{apportion, fraction};
 use crate::attribution::baseline::{self, Split};
 use crate::attribution::dram::{MemoryWeights, memory_weights};
-use crate::ledger::{Reason, State};
-use crate::meters::{Component, ComponentDelta, DomainDelta, MeterTick, Quality};
+use crate::gpu::GpuTick;
+use crate::ledger::{ProcessName, Reason, State};
+use crate::meters::{Component, ComponentDelta, DomainDelta, MeterTick, Quality, Tick};
 use crate::sampler::Sampler;
 use crate::units::{CpuTime, Microjoules, Watts};
 use crate::workloads::WorkloadTick;
@@ -34,13 +35,20 @@ pub(super) struct ComponentState {
     pub(super) quality: Quality,
     /// Its mean power; none if it booked nothing.
     pub(super) power: Option<Watts>,
-    /// The energy that it booked.
-    energy: Microjoules,
+    /// The energy that `power` is told from.
+    pub(super) energy: Microjoules,
 }
 
 impl Sampler {
     /// Books everything that one tick brought.
-    pub(super) fn attribute(&mut self, usage: &WorkloadTick, readings: &MeterTick, elapsed: Duration) {
+    pub(super) fn attribute(
+        &mut self,
+        usage: &WorkloadTick,
+        readings: &MeterTick,
+        gpus: &GpuTick,
+        now: Tick,
+        elapsed: Duration,
+    ) {
         let owners = self.workloads.owners().bound();
         let weights = if usage.nodes.is_empty() {
             whole_machine(usage, owners)
@@ -55,6 +63,7 @@ impl Sampler {
         let memory = memory_weights(&usage.memory, usage.machine_memory, owners);
         let utilisation = utilisation(usage, elapsed);
         let mut shares = Vec::new();
+        let mut booked = Microjoules::ZERO;
         for delta in &readings.components {
             let late = delta.domains.iter().filter(|domain| domain.is_late).map(|domain| domain.energy).sum();
             self.ledger.book_unattributed(delta.component, Reason::Outage, late);
@@ -65,8 +74,10 @@ impl Sampler {
                 Component::Gpu | Component::Other => {}
             }
             shares.push((delta.component, self.book_active(delta.component, split.active, &weights)));
-            self.books.since_node.0 += split.idle + split.active;
+            booked += split.idle + split.active;
         }
+        booked += self.attribute_gpus(gpus, usage, now, elapsed, booked);
+        self.books.since_node.0 += booked;
         self.books.since_node.1 = self.books.since_node.1.saturating_add(elapsed);
         self.book_processes(usage, &weights, &shares);
         if let Some(node) = &readings.node {
@@ -161,12 +172,14 @@ impl Sampler {
                 let Some(&share) = by_owner.get(at) else { continue };
                 let energy = fraction(share, process.cpu_time.as_nanos(), whole);
                 if !energy.is_zero() {
-                    let key = (process.pid, process.start_time);
-                    self.ledger.processes_mut().book(key, &process.comm, owner.as_ref(), *component, energy);
+                    let (pid, start_time) = (process.pid, process.start_time);
+                    let who = ProcessName { pid, start_time, comm: &process.comm, owner: owner.as_ref() };
+                    self.ledger.processes_mut().book(&who, *component, energy);
                 }
             }
         }
-        self.ledger.processes_mut().end(&usage.ended);
+        let ended: Vec<(u32, u64)> = usage.ended.iter().map(|gone| (gone.pid, gone.start_time)).collect();
+        self.ledger.processes_mut().end(&ended);
     }
 
     /// Books what the whole-node meter shows beyond the components. Where they were above it, which readings of

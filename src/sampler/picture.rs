@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{Account, ProcessAccount, State};
+use crate::attribution::gpu::Method;
+use crate::gpu::{DeviceTick, GpuTick};
+use crate::ledger::{Account, DeviceIndex, ProcessAccount, State};
 use crate::meters::{Component, MeterReport, Tick};
 use crate::sampler::Sampler;
 use crate::snapshot::{
-    CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, MeterStatus, ProcessTotals,
-    Snapshot, Unattributed, WorkloadTotals,
+    CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell, GpuTotals,
+    MeterStatus, ProcessTotals, Snapshot, Unattributed, WorkloadTotals,
 };
 use crate::units::Microjoules;
 use crate::workloads::WorkloadTick;
@@ -23,6 +25,7 @@ impl Sampler {
         collectors: Vec<CollectorStatus>,
         usage: &WorkloadTick,
         reports: Vec<MeterReport>,
+        gpus: &GpuTick,
     ) -> Snapshot {
         let known: Vec<Component> = Component::ALL
             .into_iter()
@@ -38,10 +41,16 @@ impl Sampler {
             workloads: self
                 .ledger
                 .accounts()
-                .filter_map(|account| self.workload_totals(account, &known))
+                .filter_map(|account| self.workload_totals(account, &known, gpus))
                 .collect(),
             processes: processes.iter().map(|account| self.process_totals(account, &known)).collect(),
-            meters: reports.into_iter().map(|report| self.meter_status(report)).collect(),
+            meters: reports
+                .into_iter()
+                .chain(gpus.devices.iter().map(|device| device.report.clone()))
+                .map(|report| self.meter_status(report))
+                .collect(),
+            gpus: gpus.devices.iter().map(|device| self.gpu_totals(device)).collect(),
+            gpu_pid_namespace_ok: self.gpu_books.pid_namespace_ok(),
             grid: self.factors.grid.clone(),
             pue: self.factors.pue,
             collectors,
@@ -65,7 +74,12 @@ impl Sampler {
         })
     }
 
-    fn workload_totals(&self, account: &Account, known: &[Component]) -> Option<WorkloadTotals> {
+    fn workload_totals(
+        &self,
+        account: &Account,
+        known: &[Component],
+        gpus: &GpuTick,
+    ) -> Option<WorkloadTotals> {
         let owner = account.owner.as_ref()?;
         let energy: Vec<EnergyCell> =
             cells(known, |component, state| account.totals.energy(component, state));
@@ -84,15 +98,23 @@ impl Sampler {
             cpu_time: account.totals.cpu_time,
             energy,
             components: components.collect(),
+            gpus: self.gpu_cells(account, gpus),
             ended: account.has_ended(),
         })
     }
 
     fn process_totals(&self, account: &ProcessAccount, known: &[Component]) -> ProcessTotals {
         let mut energy = cells(known, |component, state| account.totals.energy(component, state));
-        energy.retain(|cell| cell.state == State::Active);
+        // Only GPU clients have GPU energy, and only there contexts that do nothing cost anything.
+        energy.retain(|cell| match cell.component {
+            Component::Gpu => account.is_gpu_client() && cell.state != State::Idle,
+            _ => cell.state == State::Active,
+        });
         let book = self.ledger.processes();
         let power = |component: &Component| {
+            if *component == Component::Gpu && !account.is_gpu_client() {
+                return None;
+            }
             let watts = self.power(*component, book.in_tick(account, *component))?;
             Some((*component, watts))
         };
@@ -104,6 +126,42 @@ impl Sampler {
             energy,
             power: known.iter().filter(|component| has_owners(**component)).filter_map(power).collect(),
             ended: account.has_ended(),
+        }
+    }
+
+    fn gpu_cells(&self, account: &Account, gpus: &GpuTick) -> Vec<GpuCell> {
+        let name = |used: &(DeviceIndex, Microjoules)| {
+            let book = self.ledger.device(used.0)?;
+            let device = gpus.devices.iter().find(|device| device.identity.uuid == book.uuid)?;
+            let (gpu, uuid) = (Arc::clone(&device.identity.gpu), Arc::clone(&book.uuid));
+            Some(GpuCell { gpu, uuid, energy: used.1 })
+        };
+        account.totals.gpus().iter().filter_map(name).collect()
+    }
+
+    fn gpu_totals(&self, device: &DeviceTick) -> GpuTotals {
+        let state = self.gpu_books.device(&device.identity.uuid);
+        let book = state.and_then(|state| self.ledger.device(state.index()?));
+        let reading = device.reading.as_ref();
+        GpuTotals {
+            identity: Arc::clone(&device.identity),
+            backend: device.backend,
+            mig: reading.is_some_and(|reading| reading.mig),
+            up: device.up,
+            reason: Arc::clone(&device.reason),
+            stuck: device.stuck,
+            // A meter that never moved says nothing, not zero.
+            energy: book.filter(|_| device.report.energy.is_some()).map(|book| book.energy),
+            quality: device.report.quality,
+            domain: device.report.id.domain,
+            power: state.and_then(|state| state.power),
+            utilization: reading.and_then(|reading| reading.utilization),
+            memory_used: reading.and_then(|reading| reading.memory_used),
+            power_limit: reading.and_then(|reading| reading.power_limit),
+            clients: state.and_then(|state| state.contexts),
+            method: state.and_then(|state| state.method).map(Method::as_str),
+            limitations: reading.map(|reading| reading.limitations.clone()).unwrap_or_default(),
+            by_beneficiary: book.map(|book| book.by_beneficiary).unwrap_or_default(),
         }
     }
 

@@ -43,7 +43,12 @@ impl Told {
 
 impl ChangeLog {
     /// Compares with what was told last and tells what is new.
-    pub(super) fn tell(&mut self, now: Duration, collectors: &[CollectorStatus], meters: &[MeterReport]) {
+    pub(super) fn tell<'a>(
+        &mut self,
+        now: Duration,
+        collectors: &[CollectorStatus],
+        meters: impl Iterator<Item = &'a MeterReport>,
+    ) {
         for status in collectors {
             let text = status.last_error.as_deref().unwrap_or("");
             let first = !self.collectors.contains_key(status.collector);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::gpu::{GpuIdentity, Limitation, Vendor};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
-    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GridFactor,
-    MeterStatus, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
+    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell,
+    GpuTotals, GridFactor, MeterStatus, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
 };
-use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
+use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
 use crate::workloads::owner::{JobManager, Owner, OwnerKind, Runtime};
 
 /// A name with all that text formats and HTML must escape.
@@ -39,7 +40,47 @@ pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> Wor
                 emissions: Grams(0.5),
             })
             .into(),
+        gpus: if ended { Vec::new() } else { vec![gpu_cell(active)] },
         ended,
+    }
+}
+
+fn gpu_cell(energy: u64) -> GpuCell {
+    GpuCell { gpu: "0".into(), uuid: "GPU-0000".into(), energy: Microjoules::new(energy) }
+}
+
+fn gpu(up: bool) -> GpuTotals {
+    let by_beneficiary = Beneficiary::ALL.map(|beneficiary| match beneficiary {
+        Beneficiary::Owner(OwnerKind::Container) => Microjoules::new(40_000_001),
+        Beneficiary::Idle => Microjoules::new(7),
+        _ => Microjoules::ZERO,
+    });
+    let number = if up { "0" } else { "1" };
+    GpuTotals {
+        identity: Arc::new(GpuIdentity {
+            uuid: format!("GPU-000{number}").into(),
+            gpu: number.into(),
+            model: NASTY.into(),
+            vendor: Vendor::Nvidia,
+            pci_bus_id: "0000:01:00.0".into(),
+            driver: "580.82.07".into(),
+        }),
+        backend: "nvml",
+        mig: !up,
+        up,
+        reason: if up { "" } else { "call hangs" }.into(),
+        stuck: if up { Duration::ZERO } else { Duration::from_secs(3) },
+        energy: up.then(|| by_beneficiary.into_iter().sum()),
+        quality: Quality::Measured,
+        domain: Domain::Gpu,
+        power: up.then_some(Watts(312.5)),
+        utilization: up.then_some(0.83),
+        memory_used: up.then_some(Bytes(4 << 30)),
+        power_limit: up.then_some(Watts(700.0)),
+        clients: up.then_some(3),
+        method: up.then_some("sm_util"),
+        limitations: vec![Limitation { what: "gpm", reason: "not before Hopper".into(), remedy: None }],
+        by_beneficiary,
     }
 }
 
@@ -110,6 +151,8 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
             component(Component::Dram, None, &workloads),
         ],
         workloads,
+        gpus: vec![gpu(true), gpu(false)],
+        gpu_pid_namespace_ok: Some(true),
         processes,
         meters: vec![
             meter(Domain::Package, "intel-rapl:0", true, "chosen: hardware counter"),
@@ -175,7 +218,7 @@ pub(super) fn snapshot() -> Snapshot {
 
 /// A node whose metrics have at least `series` lines, for sizes and times.
 pub(super) fn large(series: usize) -> Snapshot {
-    // Each container has 3 + 2 + 2 + 1 series, each process 2.
+    // Each container has 3 + 2 + 2 + 1 + 1 series, each process 2.
     let containers = series / 10 + 1;
     let id = |n: usize| format!("{n:064x}").chars().rev().collect::<String>();
     let workloads = (0..containers)

@@ -1,10 +1,11 @@
 //! The table of metric families and its encoding in the text format of Prometheus.
 //!
-//! [`FAMILIES`] is the only place where a family is declared: HELP and TYPE, the samples and the reference
+//! [`families`] is the only place where a family is declared: HELP and TYPE, the samples and the reference
 //! page `docs/metrics.md` all come from it. Nothing is kept between two encodings.
 
 mod container_ids;
 mod families;
+mod gpus;
 mod own_process;
 mod samples;
 mod workloads;
@@ -15,7 +16,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use crate::snapshot::Snapshot;
 
 pub use container_ids::ContainerIds;
-pub use families::FAMILIES;
+pub use families::families;
 pub use own_process::OwnProcess;
 pub use samples::Samples;
 
@@ -126,7 +127,7 @@ pub fn encode(snapshot: &Snapshot, own: Option<&OwnProcess>) -> prometheus::Resu
     let source = Source { snapshot, own, ids: &ids };
     let encoder = prometheus::TextEncoder::new();
     let mut text = String::new();
-    for family in FAMILIES {
+    for family in families() {
         let collected = FamilyCollector::new(family, source)?.collect();
         encoder.encode_utf8(&collected, &mut text)?;
     }
@@ -136,7 +137,7 @@ pub fn encode(snapshot: &Snapshot, own: Option<&OwnProcess>) -> prometheus::Resu
 /// The reference page, `docs/metrics.md`.
 pub fn reference_markdown() -> String {
     let mut page = String::from(REFERENCE_HEAD);
-    for family in FAMILIES {
+    for family in families() {
         let labels = match family.labels {
             [] => "none".to_owned(),
             labels => labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", "),
@@ -154,7 +155,7 @@ pub fn reference_markdown() -> String {
 const REFERENCE_HEAD: &str = "\
 # Metrics
 
-Generated from the table of metric families in `src/web/metrics/families.rs`; rewrite it with
+Generated from the table of metric families in `src/web/metrics/families/`; rewrite it with
 `WATTPRINT_BLESS=1 cargo test`.
 
 - Energy is in joules of IT energy, emissions are in grams of CO2 equivalent with the facility's overhead

@@ -9,6 +9,7 @@ pub mod hierarchy;
 mod join;
 pub mod owner;
 pub mod owners;
+pub mod pid_namespace;
 pub mod process;
 mod procfile;
 mod reader;
@@ -16,4 +17,4 @@ mod tree;
 mod usage;
 
 pub use reader::{ReaderSettings, WorkloadReader};
-pub use usage::{ProcessUsage, ReadFailure, UsageNode, WorkloadTick};
+pub use usage::{ProcessIdentity, ProcessUsage, ReadFailure, UsageNode, WorkloadTick};

@@ -104,10 +104,10 @@ pub struct ProcessTable<Place> {
 }
 
 /// What changed in one tick.
-#[derive(Debug, Default)]
-pub struct ProcessChanges {
-    /// Processes (pid, start time) that were there in the last tick and are gone.
-    pub ended: Vec<(u32, u64)>,
+#[derive(Debug)]
+pub struct ProcessChanges<Place> {
+    /// Processes that were there in the last tick and are gone, kernel threads left out.
+    pub ended: Vec<Process<Place>>,
     /// Processes left out because there are too many.
     pub left_out: u64,
 }
@@ -139,16 +139,16 @@ impl<Place: Clone> ProcessTable<Place> {
     ///
     /// # Errors
     /// /proc can't be listed; everything is kept as it was.
-    pub(crate) fn tick(&mut self, mut round: Round<'_, Place>) -> io::Result<ProcessChanges> {
+    pub(crate) fn tick(&mut self, mut round: Round<'_, Place>) -> io::Result<ProcessChanges<Place>> {
         self.list()?;
         self.tick = self.tick.saturating_add(1);
-        let mut changes = ProcessChanges::default();
+        let mut changes = ProcessChanges { ended: Vec::new(), left_out: 0 };
         let mut old = std::mem::take(&mut self.processes).into_iter().peekable();
         let listed = std::mem::take(&mut self.listed);
         let mut processes = Vec::with_capacity(listed.len());
         for &(pid, inode) in &listed {
             while let Some(gone) = old.next_if(|process| process.pid < pid) {
-                changes.end(&gone);
+                changes.end(gone);
             }
             let seen = match old.next_if(|process| process.pid == pid) {
                 Some(process) => self.update(process, inode, &mut round, &mut changes),
@@ -161,11 +161,17 @@ impl<Place: Clone> ProcessTable<Place> {
             processes.extend(seen);
         }
         for gone in old {
-            changes.end(&gone);
+            changes.end(gone);
         }
         self.listed = listed;
         self.processes = processes;
         Ok(changes)
+    }
+
+    /// One process, unless it is a kernel thread.
+    pub fn get(&self, pid: u32) -> Option<&Process<Place>> {
+        let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
+        self.processes.get(at).filter(|process| process.place.is_some())
     }
 
     /// The processes, kernel threads left out.
@@ -179,7 +185,7 @@ impl<Place: Clone> ProcessTable<Place> {
         mut process: Process<Place>,
         inode: u64,
         round: &mut Round<'_, Place>,
-        changes: &mut ProcessChanges,
+        changes: &mut ProcessChanges<Place>,
     ) -> Option<Process<Place>> {
         let judgement = process.place.as_ref().map(|place| (round.judge)(place));
         let total = match judgement {
@@ -188,7 +194,7 @@ impl<Place: Clone> ProcessTable<Place> {
             None => Some(CpuTime::ZERO),
         };
         let Some(total) = total else {
-            changes.end(&process);
+            changes.end(process);
             return None;
         };
         // Another inode number: another process, or the kernel dropped the old inode from its cache. A clock that
@@ -197,15 +203,16 @@ impl<Place: Clone> ProcessTable<Place> {
         let is_due = judgement.is_some_and(|place| process.next_check <= round.now || !place.is_valid);
         if is_doubtful || is_due {
             let Some(stat) = self.stat(process.pid) else {
-                changes.end(&process);
+                changes.end(process);
                 return None;
             };
             let is_same = stat.start_time == process.start_time
                 && stat.is_kernel_thread == judgement.is_none()
                 && total >= process.total;
             if !is_same {
-                changes.end(&process);
-                return self.discover(process.pid, inode, round);
+                let pid = process.pid;
+                changes.end(process);
+                return self.discover(pid, inode, round);
             }
             process.inode = inode;
             if judgement.is_some() {
@@ -330,10 +337,10 @@ impl<Place: Clone> ProcessTable<Place> {
     }
 }
 
-impl ProcessChanges {
-    fn end<Place>(&mut self, gone: &Process<Place>) {
+impl<Place> ProcessChanges<Place> {
+    fn end(&mut self, gone: Process<Place>) {
         if gone.place.is_some() {
-            self.ended.push((gone.pid, gone.start_time));
+            self.ended.push(gone);
         }
     }
 }

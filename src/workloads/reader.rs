@@ -11,9 +11,9 @@ use crate::workloads::cgroup::{CgroupReader, possible_cpu_time};
 use crate::workloads::hierarchy::{Hierarchy, Layout, discover};
 use crate::workloads::join::{Hierarchies, Place};
 use crate::workloads::owners::{OwnerId, OwnerTable};
-use crate::workloads::process::{ClockSource, Judgement, ProcessTable, Round};
+use crate::workloads::process::{ClockSource, Judgement, Process, ProcessTable, Round};
 use crate::workloads::procfile::{parse_busy, parse_meminfo};
-use crate::workloads::usage::{ProcessUsage, ReadFailure, UsageNode, WorkloadTick};
+use crate::workloads::usage::{ProcessIdentity, ProcessUsage, ReadFailure, UsageNode, WorkloadTick};
 
 /// Ticks between two looks at what changes rarely: the mounts, memory in use, the number of CPUs.
 const SURVEY_TICKS: u64 = 10;
@@ -47,7 +47,7 @@ pub struct WorkloadReader {
     processes: ProcessTable<Place>,
     /// By owner: whether its memory can only be told from its processes.
     by_process: Vec<bool>,
-    ended: Vec<(u32, u64)>,
+    ended: Vec<Process<Place>>,
     left_out: u64,
     elapsed: Duration,
     now: Duration,
@@ -179,6 +179,20 @@ impl WorkloadReader {
         Ok(())
     }
 
+    /// Who a pid is, if it is among the processes that are read.
+    pub fn process(&self, pid: u32) -> Option<ProcessIdentity> {
+        self.identify(self.processes.get(pid)?)
+    }
+
+    fn identify(&self, process: &Process<Place>) -> Option<ProcessIdentity> {
+        Some(ProcessIdentity {
+            pid: process.pid,
+            start_time: process.start_time,
+            comm: Arc::clone(&process.comm),
+            owner: self.hierarchies.owner_of(&self.owners, process.place.as_ref()?),
+        })
+    }
+
     /// Joins what was read.
     pub fn collect(&mut self) -> WorkloadTick {
         let mut tree = self.hierarchies.join(&self.owners);
@@ -214,7 +228,7 @@ impl WorkloadReader {
             busy: self.busy_delta(&tree.nodes).or_else(|| (self.tick > 1).then(seen)),
             nodes: tree.nodes,
             processes,
-            ended: std::mem::take(&mut self.ended),
+            ended: std::mem::take(&mut self.ended).iter().filter_map(|gone| self.identify(gone)).collect(),
             memory,
             machine_memory: self.machine_memory,
             cpus: self.cpus,

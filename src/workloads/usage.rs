@@ -45,6 +45,19 @@ pub struct ProcessUsage {
     pub cpu_time: CpuTime,
 }
 
+/// Who a pid is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Its pid.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+    /// The command name.
+    pub comm: Arc<str>,
+    /// Whose it is.
+    pub owner: OwnerId,
+}
+
 /// What kept a reader from all that it looked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}: {reason}")]
@@ -64,8 +77,8 @@ pub struct WorkloadTick {
     pub busy: Option<CpuTime>,
     /// The processes that used CPU time.
     pub processes: Vec<ProcessUsage>,
-    /// Processes (pid, start time) that ended.
-    pub ended: Vec<(u32, u64)>,
+    /// Processes that ended.
+    pub ended: Vec<ProcessIdentity>,
     /// Memory that owners hold.
     pub memory: Vec<(OwnerId, Bytes)>,
     /// The machine's memory, and how much of it is in use; none where it couldn't be read.

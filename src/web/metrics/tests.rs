@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::{any, proptest};
 
-use super::{FAMILIES, Kind, encode, reference_markdown};
+use super::{Kind, encode, families, reference_markdown};
 use crate::snapshot::Snapshot;
 use crate::web::fixture::{self, NASTY};
 
@@ -71,7 +71,7 @@ fn text(snapshot: &Snapshot) -> String {
 
 /// The values of one family, by the label values joined with `/`, empty ones left out.
 fn values(snapshot: &Snapshot, family: &str) -> Vec<(String, f64)> {
-    let declared = FAMILIES.iter().find(|declared| declared.name == family).unwrap();
+    let declared = families().find(|declared| declared.name == family).unwrap();
     let (_, samples) = parse(&text(snapshot));
     let of_family = samples.into_iter().filter(|sample| sample.name == family);
     of_family
@@ -87,12 +87,12 @@ fn values(snapshot: &Snapshot, family: &str) -> Vec<(String, f64)> {
 fn every_family_is_there_once_with_its_own_labels() {
     let (types, samples) = parse(&text(&fixture::snapshot()));
     let declared: Vec<_> =
-        FAMILIES.iter().map(|family| (family.name.to_owned(), family.kind.as_str().to_owned())).collect();
+        families().map(|family| (family.name.to_owned(), family.kind.as_str().to_owned())).collect();
     assert_eq!(types, declared, "all families, in order, each once");
 
     let mut series = HashSet::new();
     for sample in &samples {
-        let family = FAMILIES.iter().find(|family| family.name == sample.name).unwrap();
+        let family = families().find(|family| family.name == sample.name).unwrap();
         let mut labels = family.labels.to_vec();
         labels.sort_unstable();
         assert!(sample.labels.keys().eq(labels), "{sample:?}");
@@ -107,7 +107,7 @@ fn every_family_is_there_once_with_its_own_labels() {
 
 #[test]
 fn names_follow_the_conventions() {
-    for family in FAMILIES {
+    for family in families() {
         let total = family.name.ends_with("_total");
         assert_eq!(family.kind == Kind::Counter, total, "{}", family.name);
         assert!(family.help.ends_with('.') && !family.help.contains("  "), "{}", family.name);

@@ -7,7 +7,7 @@ use crate::snapshot::{EnergyCell, ProcessTotals, WorkloadTotals};
 use crate::workloads::owner::{Owner, OwnerKind};
 
 /// The workloads of one kind. Live ones come first, so that they win where an ended one has the same labels.
-fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
+pub(super) fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
     let of_kind = move |totals: &&WorkloadTotals| totals.owner.kind() == kind;
     let all = source.snapshot.workloads.iter().filter(of_kind);
     all.clone().filter(|totals| !totals.ended).chain(all.filter(|totals| totals.ended))
@@ -86,14 +86,14 @@ pub(super) fn process_power(source: Source<'_>, out: &mut Samples) {
 }
 
 /// Values of the labels that name a workload, in the order of its family's label names.
-struct OwnerLabels<'a> {
+pub(super) struct OwnerLabels<'a> {
     values: [&'a str; 5],
     len: usize,
 }
 
 impl<'a> OwnerLabels<'a> {
     /// The labels of `owner`; `user` is its uid in digits, for jobs.
-    fn new(owner: &'a Owner, user: &'a str, ids: &ContainerIds<'_>) -> Self {
+    pub(super) fn new(owner: &'a Owner, user: &'a str, ids: &ContainerIds<'_>) -> Self {
         let (values, len) = match owner {
             Owner::Container { runtime, name, pod_uid, .. } => {
                 (["", pod_uid, name, ids.label(owner), runtime.as_str()], 5)
@@ -107,13 +107,13 @@ impl<'a> OwnerLabels<'a> {
         Self { values, len }
     }
 
-    fn as_slice(&self) -> &[&'a str] {
+    pub(super) fn as_slice(&self) -> &[&'a str] {
         self.values.get(..self.len).unwrap_or_default()
     }
 }
 
 /// The value of the `user` label: the uid, where the owner has one.
-fn user(owner: &Owner) -> Cow<'static, str> {
+pub(super) fn user(owner: &Owner) -> Cow<'static, str> {
     match owner {
         Owner::Job { uid: Some(uid), .. } => Cow::Owned(uid.to_string()),
         _ => Cow::Borrowed(""),

@@ -1,0 +1,242 @@
+//! Gives the energy of GPUs to those who used it.
+
+mod clients;
+
+use std::collections::HashMap;
+use std::ops::Add;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attribution::baseline;
+use crate::attribution::gpu::{Division, Evidence, Method, Use, Whom, divide, divide_idle};
+use crate::gpu::{DeviceReading, DeviceTick, GpuDelta, GpuTick};
+use crate::ledger::{DeviceIndex, ProcessName, Reason, State};
+use crate::meters::{Component, Domain, Quality, Tick};
+use crate::sampler::Sampler;
+use crate::sampler::attribute::ComponentState;
+use crate::units::{Microjoules, Watts};
+use crate::workloads::{ProcessIdentity, WorkloadTick};
+
+use clients::{Clients, Pids};
+
+/// What is carried from tick to tick.
+#[derive(Debug)]
+pub(super) struct GpuBooks {
+    devices: HashMap<Arc<str>, DeviceState>,
+    pids: Pids,
+}
+
+/// One GPU, beside the ledger.
+#[derive(Debug, Default)]
+pub(super) struct DeviceState {
+    index: Option<DeviceIndex>,
+    /// Its last reading; what holds while it doesn't answer for a moment.
+    reading: Option<DeviceReading>,
+    clients: Clients,
+    /// For a meter that CPU and memory are in: their energy that is still to be taken off.
+    owed: Microjoules,
+    /// Its mean power in the last tick.
+    pub(super) power: Option<Watts>,
+    /// The rung of the last split.
+    pub(super) method: Option<Method>,
+    /// Processes that hold a context; none where it can't be told.
+    pub(super) contexts: Option<u64>,
+}
+
+/// Energy of one tick's interval that goes to one GPU's users.
+#[derive(Clone, Copy, Debug)]
+struct Interval {
+    /// The GPU.
+    device: DeviceIndex,
+    /// The time that its energy was drawn in; none where that is of no use for the power in this tick.
+    drawn_in: Option<Duration>,
+    /// The tick.
+    elapsed: Duration,
+}
+
+impl Interval {
+    /// What this tick's power is told from.
+    fn in_tick(&self, energy: Microjoules) -> Microjoules {
+        let Some(drawn_in) = self.drawn_in.filter(|time| !time.is_zero()) else {
+            return Microjoules::ZERO;
+        };
+        let scaled = u128::from(energy.get()) * self.elapsed.as_nanos() / drawn_in.as_nanos();
+        Microjoules::new(u64::try_from(scaled).unwrap_or(u64::MAX))
+    }
+}
+
+impl GpuBooks {
+    pub(super) fn new(procfs: &std::path::Path) -> Self {
+        Self { devices: HashMap::new(), pids: Pids::new(procfs) }
+    }
+
+    /// What is known of a GPU.
+    pub(super) fn device(&self, uuid: &str) -> Option<&DeviceState> {
+        self.devices.get(uuid)
+    }
+
+    /// Whether drivers and procfs agree on pids; none while no GPU has a process.
+    pub(super) fn pid_namespace_ok(&self) -> Option<bool> {
+        self.pids.agree()
+    }
+}
+
+impl DeviceState {
+    /// Its number in the ledger, once it was booked.
+    pub(super) fn index(&self) -> Option<DeviceIndex> {
+        self.index
+    }
+}
+
+impl Sampler {
+    /// Books what GPUs used in one tick, and gives the energy. `others` is what CPU and memory used in it.
+    pub(super) fn attribute_gpus(
+        &mut self,
+        gpus: &GpuTick,
+        usage: &WorkloadTick,
+        now: Tick,
+        elapsed: Duration,
+        others: Microjoules,
+    ) -> Microjoules {
+        let readings = gpus.devices.iter().filter_map(|device| device.reading.as_ref());
+        self.gpu_books.pids.update(readings, usage, &self.workloads, &self.ledger, now.boottime);
+        let is_module = |device: &&DeviceTick| device.report.id.domain == Domain::Module;
+        let modules = u64::try_from(gpus.devices.iter().filter(is_module).count()).unwrap_or(1).max(1);
+        let share = Microjoules::new(others.get() / modules);
+        let (mut quality, mut power, mut in_tick, mut booked) =
+            (None::<Quality>, None::<Watts>, Microjoules::ZERO, Microjoules::ZERO);
+        for device in &gpus.devices {
+            let uuid = &device.identity.uuid;
+            let mut state = self.gpu_books.devices.remove(uuid).unwrap_or_default();
+            if is_module(&device) {
+                state.owed += share;
+            }
+            let before = state.clients.keys();
+            if let Some(reading) = &device.reading {
+                state.clients = Clients::new(reading, &self.gpu_books.pids, &state.clients, now.boottime);
+                state.contexts = state.clients.contexts();
+                state.reading = Some(reading.clone());
+            }
+            if !device.up {
+                (state.method, state.contexts) = (None, None);
+            }
+            state.power = None;
+            state.index = state.index.or_else(|| self.ledger.open_device(uuid));
+            if let (Some(delta), Some(index)) = (device.delta, state.index) {
+                let taken = delta.energy.min(state.owed);
+                state.owed = state.owed.saturating_sub(taken);
+                let delta = GpuDelta { energy: delta.energy.saturating_sub(taken), ..delta };
+                let is_strange = delta.after_gap && before != state.clients.keys();
+                let drawn_in = (!delta.after_gap).then_some(delta.elapsed);
+                let interval = Interval { device: index, drawn_in, elapsed };
+                if is_strange {
+                    self.ledger.book_gpu_unattributed(index, Reason::Outage, delta.energy);
+                } else {
+                    self.book_device(device, &delta, &interval, &mut state);
+                }
+                state.power = drawn_in.and_then(|time| delta.energy.over(time));
+                quality = quality.max(Some(delta.quality));
+                power = [power, state.power].into_iter().flatten().reduce(Add::add);
+                in_tick += interval.in_tick(delta.energy);
+                booked += delta.energy;
+            }
+            self.gpu_books.devices.insert(Arc::clone(uuid), state);
+        }
+        self.note_gpu_component(quality, power, in_tick);
+        booked
+    }
+
+    fn note_gpu_component(&mut self, quality: Option<Quality>, power: Option<Watts>, energy: Microjoules) {
+        if let Some(state) = self.books.components.get_mut(Component::Gpu.index()) {
+            *state = match (quality, *state) {
+                (Some(quality), _) => Some(ComponentState { quality, power, energy }),
+                (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
+                (None, None) => None,
+            };
+        }
+    }
+
+    /// Books one interval of one GPU: the idle part, then the active part by the best evidence.
+    fn book_device(
+        &mut self,
+        device: &DeviceTick,
+        delta: &GpuDelta,
+        interval: &Interval,
+        state: &mut DeviceState,
+    ) {
+        let Interval { device: index, .. } = *interval;
+        let id = &device.report.id;
+        let utilization = state.reading.as_ref().and_then(|reading| reading.utilization);
+        let works = utilization.is_some_and(|share| share > 0.0);
+        if !delta.after_gap {
+            // The idle power of a GPU is what it draws while nobody holds a context on it.
+            let busy = state.clients.are_there().map(|there| if there || works { 1.0 } else { 0.0 });
+            self.baselines.observe(id, delta.energy, delta.elapsed, busy);
+        }
+        let split = baseline::split(delta.energy, self.baselines.get(id), delta.elapsed);
+        // Who holds an allocation isn't known here, so nobody holds any.
+        let (held, free) = divide_idle(split.idle, &[], 1);
+        for (owner, share) in held {
+            self.book_owner(interval, Whom::Owner(owner), State::Idle, share);
+        }
+        self.ledger.book_gpu_idle(index, free);
+        let division = divide(split.active, &state.evidence(utilization));
+        if division.contenders.is_empty() {
+            state.method = Some(Method::None);
+            // Without any context and without any work, it was just on.
+            if state.clients.are_there() == Some(false) && !works {
+                self.ledger.book_gpu_idle(index, split.active);
+            } else {
+                self.ledger.book_gpu_unattributed(index, Reason::NoEvidence, split.active);
+            }
+            return;
+        }
+        state.method = Some(division.method);
+        let usage = match division.usage {
+            Use::Active => State::Active,
+            Use::Parked => State::Parked,
+        };
+        for &(whom, share) in &division.owners {
+            self.book_owner(interval, whom, usage, share);
+        }
+        self.book_clients(interval, usage, &division, &state.clients);
+    }
+
+    fn book_owner(&mut self, interval: &Interval, whom: Whom, state: State, share: Microjoules) {
+        match whom {
+            Whom::Owner(id) => {
+                let kind = self.workloads.owners().kind(id);
+                let in_tick = interval.in_tick(share);
+                self.ledger.book_gpu(interval.device, (id, kind), state, share, in_tick);
+            }
+            Whom::Unknown => {
+                let agree = self.gpu_books.pids.agree() != Some(false);
+                let reason = if agree { Reason::UnknownProcess } else { Reason::PidNamespace };
+                self.ledger.book_gpu_unattributed(interval.device, reason, share);
+            }
+        }
+    }
+
+    /// Books the shares of living processes; what the others used stays with their owner.
+    fn book_clients(&mut self, interval: &Interval, state: State, division: &Division, clients: &Clients) {
+        for (process, &energy) in clients.processes().zip(&division.contenders) {
+            let Some(ProcessIdentity { pid, start_time, comm, owner }) = process else { continue };
+            let owner = self.ledger.owner(*owner).cloned();
+            let name = ProcessName { pid: *pid, start_time: *start_time, comm, owner: owner.as_ref() };
+            self.ledger.processes_mut().book_gpu(&name, state, energy, interval.in_tick(energy));
+        }
+    }
+}
+
+impl DeviceState {
+    fn evidence(&self, utilization: Option<f64>) -> Evidence<'_> {
+        let reading = self.reading.as_ref();
+        Evidence {
+            contenders: self.clients.contenders(),
+            work_is_known: self.clients.work_is_known(),
+            mig: reading.is_some_and(|reading| reading.mig),
+            instances: reading.map_or(&[], |reading| &reading.instances),
+            utilization,
+        }
+    }
+}
