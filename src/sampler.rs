@@ -109,6 +109,11 @@ impl Sampler {
         &self.meters
     }
 
+    /// The GPUs, for a survey.
+    pub fn gpus(&self) -> &GpuBank {
+        &self.gpus
+    }
+
     /// The cgroups and processes, for a survey.
     pub fn workloads(&self) -> &WorkloadReader {
         &self.workloads
@@ -221,7 +226,8 @@ impl Sampler {
             success: outcome.success,
             duration,
             last_error: outcome.error.clone(),
-            detail: outcome.error.clone(),
+            detail: outcome.detail.clone().or_else(|| outcome.error.clone()),
+            remedy: outcome.remedy,
         }));
     }
 
@@ -238,6 +244,7 @@ impl Sampler {
             duration: self.clock.now().monotonic.saturating_sub(begun),
             last_error: failure.as_ref().map(|failure| failure.reason.into()),
             detail: failure.map(|failure| failure.to_string().into()),
+            remedy: None,
         });
     }
 }

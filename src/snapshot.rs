@@ -249,6 +249,8 @@ pub struct CollectorStatus {
     pub last_error: Option<Arc<str>>,
     /// The same with the path and what the system says; for people, not for labels.
     pub detail: Option<Arc<str>>,
+    /// What would mend it, where that is known.
+    pub remedy: Option<&'static str>,
 }
 
 /// Energy that no owner could be found for.

@@ -1,6 +1,7 @@
 //! `wattprint check`: what can be measured here, what can't, and what would fix it.
 
 mod findings;
+mod gpus;
 mod text;
 
 use std::io::Write;
@@ -21,6 +22,9 @@ use crate::workloads::hierarchy::Layout;
 /// Counters are looked at twice, this long apart, to see them move.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// So many more looks are taken while GPUs haven't answered.
+const MORE_LOOKS: u32 = 20;
+
 /// Everything that the check found.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -32,6 +36,8 @@ struct Report {
     components: Vec<ComponentReport>,
     /// Every meter, in use or not.
     meters: Vec<MeterReport>,
+    /// GPUs: which there are, and what is wrong with them.
+    gpus: gpus::GpusReport,
     /// Readers that found nothing.
     readers: Vec<Finding>,
     /// The numbers of the model, one line each; empty if it is switched off.
@@ -136,8 +142,14 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     let clock = Clock::new()?;
     let mut sampler = Sampler::new(settings, factors(loaded)?, clock, raise_open_files());
     sampler.tick(clock.now());
-    thread::sleep(LOOK);
-    let snapshot = sampler.tick(clock.now());
+    let mut snapshot = look(&mut sampler, clock);
+    // Drivers may take their time to begin.
+    for _ in 0..MORE_LOOKS {
+        if sampler.gpus().is_settled() {
+            break;
+        }
+        snapshot = look(&mut sampler, clock);
+    }
     let report = report(settings, &sampler, &snapshot);
     if json {
         serde_json::to_writer_pretty(&mut *out, &report)?;
@@ -147,6 +159,11 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     }
     out.flush()?;
     Ok(report.verdict.exit_code())
+}
+
+fn look(sampler: &mut Sampler, clock: Clock) -> Snapshot {
+    thread::sleep(LOOK);
+    sampler.tick(clock.now())
 }
 
 fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report {
@@ -178,6 +195,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
         advice: (verdict == Verdict::Nothing).then(|| findings::advice(&settings.collector)),
         components,
         meters,
+        gpus: gpus::gpus(settings, snapshot),
         readers: readers.chain(unused).collect(),
         permissions: findings::permissions(settings, &survey),
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),

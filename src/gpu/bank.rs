@@ -28,6 +28,11 @@ impl GpuBank {
     /// Takes the devices in again.
     pub fn resume(&mut self) {}
 
+    /// Whether every GPU was found and had time to show its energy, or can't for now.
+    pub fn is_settled(&self) -> bool {
+        true
+    }
+
     /// Why only a new container can make the devices readable again, once that is certain.
     pub fn needs_new_container(&self) -> Option<&str> {
         None

@@ -259,6 +259,10 @@ pub struct CollectorOutcome {
     pub success: bool,
     /// What went wrong, short and from a bounded set.
     pub error: Option<Arc<str>>,
+    /// The same with what the system says, where that is more.
+    pub detail: Option<Arc<str>>,
+    /// What would mend it, where that is known.
+    pub remedy: Option<&'static str>,
 }
 
 /// All that one tick brought.

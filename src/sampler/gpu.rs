@@ -240,3 +240,6 @@ impl DeviceState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,19 +6,19 @@ use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
 
-const CONTAINER: &str = "docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const CONTAINER: &str = "docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A node made of files: one socket with memory, cgroup v2, two owners.
-struct Node {
-    dir: tempfile::TempDir,
-    sampler: Sampler,
-    seconds: u64,
+pub(super) struct Node {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) sampler: Sampler,
+    pub(super) seconds: u64,
     package: u64,
     dram: u64,
 }
 
 impl Node {
-    fn new(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.path.procfs = dir.path().join("proc");
@@ -72,14 +72,14 @@ impl Node {
         write(self.dir.path(), &format!("{zone}/intel-rapl:0:0/energy_uj"), &self.dram.to_string());
     }
 
-    fn tick(&mut self, seconds: u64) -> Snapshot {
+    pub(super) fn tick(&mut self, seconds: u64) -> Snapshot {
         self.seconds += seconds;
         let now = Duration::from_secs(self.seconds);
         self.sampler.tick(Tick { monotonic: now, boottime: now })
     }
 }
 
-fn write(root: &Path, path: &str, text: &str) {
+pub(super) fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();

@@ -173,6 +173,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
                 duration: Duration::from_micros(120),
                 last_error: None,
                 detail: None,
+                remedy: None,
             },
             CollectorStatus {
                 collector: "process",
@@ -180,6 +181,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
                 duration: Duration::from_micros(900),
                 last_error: Some("/proc isn't readable".into()),
                 detail: Some("/proc: Permission denied".into()),
+                remedy: None,
             },
         ],
         unattributed: vec![Unattributed {

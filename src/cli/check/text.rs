@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::cli::check::gpus::GpuReport;
 use crate::cli::check::{CarbonReport, Finding, MeterReport, Report, Verdict};
 
 /// Writes the whole report.
@@ -25,6 +26,11 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         write_meter(meter, out)?;
     }
     write_findings(&report.readers, out)?;
+    writeln!(out, "\nGPUs")?;
+    for gpu in &report.gpus.devices {
+        write_gpu(gpu, out)?;
+    }
+    write_findings(&report.gpus.findings, out)?;
     if !report.model.is_empty() {
         let note = if report.verdict == Verdict::Measured { " (used where a meter is missing)" } else { "" };
         writeln!(out, "\nModel{note}")?;
@@ -65,6 +71,28 @@ fn write_meter(meter: &MeterReport, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "       {error}")?;
     }
     write_remedy(meter.remedy.as_deref(), out)
+}
+
+fn write_gpu(gpu: &GpuReport, out: &mut dyn Write) -> io::Result<()> {
+    let mark = if gpu.up { "ok  " } else { "FAIL" };
+    let mig = if gpu.mig { ", MIG" } else { "" };
+    writeln!(
+        out,
+        "  {mark} {} {}: {} ({}, {}, driver {}{mig})",
+        gpu.gpu, gpu.uuid, gpu.model, gpu.vendor, gpu.pci_bus_id, gpu.driver
+    )?;
+    if let Some(error) = &gpu.error {
+        writeln!(out, "       {error}")?;
+    }
+    let power = gpu.power_watts.map_or(String::new(), |watts| format!(", {watts:.1} W"));
+    let (quality, domain) = (gpu.quality.as_str(), gpu.domain.as_str());
+    writeln!(out, "       energy: {} [{quality}, {domain}{power}]", gpu.energy)?;
+    writeln!(out, "       evidence: {}", gpu.evidence)?;
+    for limit in &gpu.limitations {
+        writeln!(out, "       no better: {}: {}", limit.what, limit.text)?;
+        write_remedy(limit.remedy.as_deref(), out)?;
+    }
+    Ok(())
 }
 
 fn write_findings(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {

@@ -90,6 +90,8 @@ impl MeterBank {
                 name,
                 success: error.is_none(),
                 error: error.map(|text| intern(&mut self.reasons, text)),
+                detail: None,
+                remedy: None,
             })
             .collect()
     }
