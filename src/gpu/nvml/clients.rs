@@ -125,10 +125,11 @@ pub(super) struct Looked {
 }
 
 impl Lists {
-    /// Why no list can be had, if so.
+    /// Why clients can't be told, if so: no list can be had, or the main one may not be read.
     pub(super) fn why(&self) -> Option<Why> {
         let others = [self.graphics.latch.why(), self.mps.latch.why()];
-        self.compute.why().filter(|_| others.iter().all(Option::is_some))
+        let why = self.compute.why()?;
+        (matches!(why, Why::Denied | Why::Blocked) || others.iter().all(Option::is_some)).then_some(why)
     }
 
     /// Looks at the lists that are due: compute contexts always, graphics and MPS while they weren't empty lately

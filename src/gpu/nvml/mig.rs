@@ -68,6 +68,11 @@ pub(super) struct Mig {
 }
 
 impl Mig {
+    /// Whether there is no instance at all: MIG may be off by now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Who runs in which instance, and the instances.
     pub(super) fn read(
         &mut self,
@@ -98,19 +103,21 @@ impl Mig {
     ) -> Result<Option<Vec<Client>>, DeviceFailure> {
         self.denied = None;
         let way = self.way.filter(|(_, since)| at.saturating_sub(*since) < TRY_AGAIN).map(|(way, _)| way);
+        let mut unplaced = None;
         if way != Some(Way::Parts) {
-            match self.parent.look(device, at).map(|looked| looked.clients.unwrap_or_default()) {
-                Ok(entries)
-                    if !entries.is_empty() && entries.iter().all(|entry| entry.instance.is_some()) =>
-                {
+            match self.parent.look(device, at).map(|looked| looked.clients) {
+                Ok(Some(entries)) if entries.is_empty() => {
+                    // Nobody is there, or nobody may be seen from here.
+                    if way == Some(Way::Parent) {
+                        return Ok(Some(entries));
+                    }
+                }
+                Ok(Some(entries)) if entries.iter().all(|entry| entry.instance.is_some()) => {
                     self.settle(Way::Parent, at);
                     return Ok(Some(entries));
                 }
-                // Empty: nobody is there, or nobody may be seen from here.
-                Ok(entries) if entries.is_empty() && way == Some(Way::Parent) => return Ok(Some(entries)),
-                Ok(_) => {}
-                Err(failure) if way == Some(Way::Parent) => return Err(failure),
-                Err(failure) if failure.consequence != Consequence::Transient => {
+                Ok(entries) => unplaced = entries,
+                Err(failure) if way == Some(Way::Parent) || failure.consequence != Consequence::Transient => {
                     return Err(failure);
                 }
                 Err(_) => {}
@@ -122,13 +129,12 @@ impl Mig {
             listed = self.list_parts(true)?;
         }
         match listed {
+            Listed::Clients(clients) if clients.is_empty() => Ok(unplaced.or(Some(clients))),
             Listed::Clients(clients) => {
-                if !clients.is_empty() {
-                    self.settle(Way::Parts, at);
-                }
+                self.settle(Way::Parts, at);
                 Ok(Some(clients))
             }
-            Listed::Refused | Listed::Unreadable => Ok(None),
+            Listed::Refused | Listed::Unreadable => Ok(unplaced),
         }
     }
 

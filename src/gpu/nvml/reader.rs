@@ -31,6 +31,8 @@ use crate::units::{Bytes, Watts};
 
 /// How often modes are looked at, which an administrator may change.
 const MODES_EVERY: Duration = Duration::from_secs(60);
+/// The same while something speaks for a change: MIG is on but nothing is there.
+const MODES_IN_DOUBT: Duration = Duration::from_secs(10);
 /// How often the power limit is looked at.
 const LIMIT_EVERY: Duration = Duration::from_secs(10);
 /// How long after its last work samples of processes are still asked for.
@@ -98,10 +100,16 @@ impl State {
         let mut limitations = Vec::new();
         let (tick, energy) = self.energy.read(handle, now, &mut limitations)?;
         let at = tick.boottime;
-        if self.modes_read.is_none_or(|read| at.saturating_sub(read) >= MODES_EVERY) {
+        let period = if self.mig.as_ref().is_some_and(Mig::is_empty) { MODES_IN_DOUBT } else { MODES_EVERY };
+        if self.modes_read.is_none_or(|read| at.saturating_sub(read) >= period) {
             self.look_at_modes(&device, at)?;
         }
+        let had_rates = self.utilization.why().is_none();
         let rates = self.utilization.ask(at, || device.utilization_rates())?;
+        if had_rates && self.utilization.why().is_some() {
+            // That it isn't supported any more is how MIG shows when it was switched on.
+            self.modes_read = None;
+        }
         let utilization = rates.map(|rates| (f64::from(rates.gpu) / 100.0).min(1.0));
         let memory = self.memory.ask(at, || device.memory_info())?;
         let power_limit = self.power_limit(&device, at)?;
