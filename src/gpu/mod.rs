@@ -15,6 +15,7 @@ use crate::meters::{CollectorOutcome, Domain, MeterReport, Quality, Tick};
 use crate::units::{Bytes, Microjoules, Watts};
 
 mod bank;
+pub mod nvml;
 
 pub use bank::GpuBank;
 

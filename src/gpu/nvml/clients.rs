@@ -1,0 +1,249 @@
+//! Who holds contexts: several lists of the driver made into one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nvml_wrapper::Device;
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+
+use crate::gpu::nvml::errors::{Fault, Why};
+use crate::gpu::nvml::latch::{self, Latch};
+use crate::gpu::{Client, DeviceFailure};
+use crate::units::Bytes;
+
+/// A list that was empty is looked at again in every such tick.
+const EVERY: u32 = 5;
+/// So often in a row a list must fail before it is left alone for a while.
+const FAILURES: u32 = 3;
+
+/// Makes one list of several: each pid and instance once, with the most memory that any list gives it. Pid 0 is
+/// nobody.
+pub(super) fn merge(entries: impl IntoIterator<Item = Client>) -> Vec<Client> {
+    let mut merged: BTreeMap<(u32, Option<u32>), Option<Bytes>> = BTreeMap::new();
+    for entry in entries.into_iter().filter(|entry| entry.pid != 0) {
+        let memory = merged.entry((entry.pid, entry.instance)).or_default();
+        *memory = (*memory).max(entry.memory);
+    }
+    merged.into_iter().map(|((pid, instance), memory)| Client { pid, memory, instance }).collect()
+}
+
+fn client(process: &ProcessInfo) -> Client {
+    let memory = match process.used_gpu_memory {
+        UsedGpuMemory::Used(bytes) => Some(Bytes(bytes)),
+        UsedGpuMemory::Unavailable => None,
+    };
+    Client { pid: process.pid, memory, instance: process.gpu_instance_id }
+}
+
+/// The compute contexts of a MIG device. "Not found" is left to the caller: there it may mean the device.
+pub(super) fn of_part(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
+    Ok(latch::again(|| device.running_compute_processes())?.iter().map(client).collect())
+}
+
+fn compute(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
+    fetch(|| device.running_compute_processes())
+}
+
+fn graphics(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
+    fetch(|| device.running_graphics_processes())
+}
+
+fn mps(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
+    fetch(|| device.mps_running_compute_processes())
+}
+
+fn fetch(call: impl FnMut() -> Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<Client>, NvmlError> {
+    Ok(latch::list(call)?.iter().map(client).collect())
+}
+
+/// A list that is empty most of the time.
+#[derive(Debug, Default)]
+struct RareList {
+    latch: Latch,
+    /// Ticks until the next look.
+    rest: u32,
+    /// Looks in a row that must still be made in every tick.
+    eager: u32,
+    failures: u32,
+}
+
+impl RareList {
+    /// Whether this tick looks at it.
+    fn is_due(&mut self) -> bool {
+        let due = self.rest == 0;
+        self.rest = self.rest.saturating_sub(1);
+        due
+    }
+
+    /// Takes what a look brought: the entries, or none where they can't be told in this tick.
+    fn look(
+        &mut self,
+        at: Duration,
+        call: impl FnOnce() -> Result<Vec<Client>, NvmlError>,
+    ) -> Result<Option<Vec<Client>>, DeviceFailure> {
+        self.rest = 0;
+        match self.latch.attempt(at, call) {
+            Err(fault) if fault.is_fatal() => Err(fault.failure()),
+            Err(_) => {
+                self.failures += 1;
+                if self.failures >= FAILURES {
+                    self.failures = 0;
+                    self.latch.turn_off(Why::Failing, at);
+                }
+                Ok(None)
+            }
+            Ok(entries) => {
+                self.failures = 0;
+                let entries = entries.unwrap_or_default();
+                self.eager = if entries.is_empty() { self.eager.saturating_sub(1) } else { EVERY };
+                if self.eager == 0 {
+                    self.rest = EVERY - 1;
+                }
+                Ok(Some(entries))
+            }
+        }
+    }
+}
+
+/// The lists of one device.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    compute: Latch,
+    graphics: RareList,
+    mps: RareList,
+}
+
+/// What a look at the lists brought.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// All entries; none where they can't be told in this tick.
+    pub(super) clients: Option<Vec<Client>>,
+    /// Which lists were left out as they were empty lately.
+    skipped: [bool; 2],
+}
+
+impl Lists {
+    /// Why clients can't be told, if so: no list can be had, or the main one may not be read.
+    pub(super) fn why(&self) -> Option<Why> {
+        let others = [self.graphics.latch.why(), self.mps.latch.why()];
+        let why = self.compute.why()?;
+        (matches!(why, Why::Denied | Why::Blocked) || others.iter().all(Option::is_some)).then_some(why)
+    }
+
+    /// Looks at the lists that are due: compute contexts always, graphics and MPS while they weren't empty lately
+    /// and else in every fifth tick.
+    pub(super) fn look(&mut self, device: &Device<'_>, at: Duration) -> Result<Looked, DeviceFailure> {
+        let entries = self.compute.attempt(at, || compute(device)).map_err(Fault::failure)?;
+        let due = [self.graphics.is_due(), self.mps.is_due()];
+        let mut looked = Looked { clients: Some(entries.unwrap_or_default()), skipped: due.map(|due| !due) };
+        self.add(device, at, due, &mut looked)?;
+        if self.why().is_some() {
+            looked.clients = None;
+        }
+        Ok(looked)
+    }
+
+    /// Looks at the lists that were left out, too: somebody works who is in none of the others.
+    pub(super) fn complete(
+        &mut self,
+        device: &Device<'_>,
+        at: Duration,
+        looked: &mut Looked,
+    ) -> Result<(), DeviceFailure> {
+        let due = std::mem::take(&mut looked.skipped);
+        self.add(device, at, due, looked)
+    }
+
+    fn add(
+        &mut self,
+        device: &Device<'_>,
+        at: Duration,
+        [graphics_due, mps_due]: [bool; 2],
+        looked: &mut Looked,
+    ) -> Result<(), DeviceFailure> {
+        let none = Some(Vec::new());
+        let more = if graphics_due { self.graphics.look(at, || graphics(device))? } else { none.clone() };
+        let most = if mps_due { self.mps.look(at, || mps(device))? } else { none };
+        looked.clients = match (looked.clients.take(), more, most) {
+            (Some(mut clients), Some(more), Some(most)) => {
+                clients.extend(more);
+                clients.extend(most);
+                Some(clients)
+            }
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn entry(pid: u32, memory: Option<u64>, instance: Option<u32>) -> Client {
+        Client { pid, memory: memory.map(Bytes), instance }
+    }
+
+    #[test]
+    fn each_pid_and_instance_appears_once_with_its_most_memory() {
+        let merged = merge([
+            entry(9, None, None),
+            entry(7, Some(5), None),
+            entry(0, Some(1), None),
+            entry(7, None, None),
+            entry(7, Some(9), None),
+            entry(7, Some(3), Some(1)),
+        ]);
+        assert_eq!(merged, [entry(7, Some(9), None), entry(7, Some(3), Some(1)), entry(9, None, None)]);
+    }
+
+    #[test]
+    fn a_list_that_is_empty_is_looked_at_in_every_fifth_tick() {
+        let mut list = RareList::default();
+        let mut looks = Vec::new();
+        for tick in 0..30 {
+            if list.is_due() {
+                let entries = if tick == 10 { vec![entry(7, None, None)] } else { Vec::new() };
+                list.look(Duration::ZERO, || Ok(entries)).unwrap();
+                looks.push(tick);
+            }
+        }
+        assert_eq!(looks, [0, 5, 10, 11, 12, 13, 14, 15, 20, 25]);
+    }
+
+    #[test]
+    fn a_list_that_fails_three_times_is_left_alone() {
+        let mut list = RareList::default();
+        for _ in 0..3 {
+            assert!(list.is_due());
+            assert_eq!(list.look(Duration::ZERO, || Err(NvmlError::Unknown)), Ok(None));
+        }
+        assert_eq!(list.latch.why(), Some(Why::Failing));
+        assert_eq!(list.look(Duration::ZERO, || Err(NvmlError::GpuLost)), Ok(Some(Vec::new())));
+        let later = Duration::from_secs(600);
+        assert!(list.look(later, || Err(NvmlError::GpuLost)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn merging_keeps_everybody_and_is_blind_to_order(
+            entries in prop::collection::vec(
+                (0u32..6, prop::option::of(any::<u64>()), prop::option::of(0u32..3)), 0..30,
+            ),
+        ) {
+            let entries: Vec<_> = entries.into_iter().map(|(pid, memory, id)| entry(pid, memory, id)).collect();
+            let merged = merge(entries.clone());
+            prop_assert_eq!(&merge(entries.iter().rev().cloned()), &merged);
+            prop_assert_eq!(&merge(merged.clone()), &merged);
+            for entry in &entries {
+                let found = merged.iter().find(|one| (one.pid, one.instance) == (entry.pid, entry.instance));
+                prop_assert_eq!(found.is_some(), entry.pid != 0);
+                prop_assert!(found.is_none_or(|one| one.memory >= entry.memory));
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Reads a device that is cut into instances (MIG).
+//!
+//! Energy exists for the whole device only, and there is no utilisation of processes. Who runs where is told by the
+//! device's own lists, if the daemon may see all instances there, or else by each MIG device's list. Handles of
+//! MIG devices end with every change of the layout, which others make at any time: they are looked up anew every
+//! ten seconds, and at once when one is refused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nvml_wrapper::Device;
+use nvml_wrapper::error::NvmlError;
+
+use crate::gpu::nvml::clients::{self, Lists};
+use crate::gpu::nvml::errors::{Fault, Why};
+use crate::gpu::nvml::gpm::Gpm;
+use crate::gpu::nvml::latch::Latch;
+use crate::gpu::nvml::limitation;
+use crate::gpu::nvml::raw::Handle;
+use crate::gpu::{Client, Consequence, DeviceFailure, Instance, Limitation};
+use crate::meters::Tick;
+
+/// How long handles are trusted.
+const RENEW: Duration = Duration::from_secs(10);
+/// How long the way to find clients is kept.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
+
+/// One compute instance.
+struct Part {
+    handle: Handle,
+    instance: u32,
+    compute: u32,
+    uuid: Arc<str>,
+    multiprocessors: Option<u32>,
+}
+
+/// Which lists tell the instance of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Parent,
+    Parts,
+}
+
+/// What the lists of all compute instances say.
+enum Listed {
+    /// Everybody in those that may be read.
+    Clients(Vec<Client>),
+    /// A handle isn't valid any more.
+    Refused,
+    /// None may be read.
+    Unreadable,
+}
+
+/// What is known of the instances of one device.
+#[derive(Default)]
+pub(super) struct Mig {
+    parts: Vec<Part>,
+    renewed: Option<Duration>,
+    way: Option<(Way, Duration)>,
+    parent: Lists,
+    count: Latch,
+    gpm: Gpm,
+    /// Why some compute instances can't be read.
+    denied: Option<Why>,
+    /// Whether this driver says "not found" of an instance without processes.
+    empty_is_not_found: bool,
+}
+
+impl Mig {
+    /// Whether there is no instance at all: MIG may be off by now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Who runs in which instance, and the instances.
+    pub(super) fn read(
+        &mut self,
+        handle: &Handle,
+        now: Tick,
+        limitations: &mut Vec<Limitation>,
+    ) -> Result<(Option<Vec<Client>>, Vec<Instance>), DeviceFailure> {
+        let device = handle.device();
+        let at = now.boottime;
+        if self.renewed.is_none_or(|renewed| at.saturating_sub(renewed) >= RENEW) {
+            self.renew(handle, at)?;
+        }
+        let clients = self.clients(handle, &device, at)?;
+        if let Some(why) = self.denied {
+            limitations.push(limitation("clients", why.reason(), why.remedy()));
+        }
+        let busy: BTreeSet<u32> = clients.iter().flatten().filter_map(|client| client.instance).collect();
+        let mut instances = group(self.parts.iter().map(Described::from));
+        self.gpm.read(handle, &mut instances, &busy, now, limitations)?;
+        Ok((clients, instances))
+    }
+
+    fn clients(
+        &mut self,
+        handle: &Handle,
+        device: &Device<'_>,
+        at: Duration,
+    ) -> Result<Option<Vec<Client>>, DeviceFailure> {
+        self.denied = None;
+        let way = self.way.filter(|(_, since)| at.saturating_sub(*since) < TRY_AGAIN).map(|(way, _)| way);
+        let mut unplaced = None;
+        if way != Some(Way::Parts) {
+            match self.parent.look(device, at).map(|looked| looked.clients) {
+                Ok(Some(entries)) if entries.is_empty() => {
+                    // Nobody is there, or nobody may be seen from here.
+                    if way == Some(Way::Parent) {
+                        return Ok(Some(entries));
+                    }
+                }
+                Ok(Some(entries)) if entries.iter().all(|entry| entry.instance.is_some()) => {
+                    self.settle(Way::Parent, at);
+                    return Ok(Some(entries));
+                }
+                Ok(entries) => unplaced = entries,
+                Err(failure) if way == Some(Way::Parent) || failure.consequence != Consequence::Transient => {
+                    return Err(failure);
+                }
+                Err(_) => {}
+            }
+        }
+        let mut listed = self.list_parts(false)?;
+        if matches!(listed, Listed::Refused) {
+            self.renew(handle, at)?;
+            listed = self.list_parts(true)?;
+        }
+        match listed {
+            Listed::Clients(clients) if clients.is_empty() => Ok(unplaced.or(Some(clients))),
+            Listed::Clients(clients) => {
+                self.settle(Way::Parts, at);
+                Ok(Some(clients))
+            }
+            Listed::Refused | Listed::Unreadable => Ok(unplaced),
+        }
+    }
+
+    fn settle(&mut self, way: Way, at: Duration) {
+        if self.way.is_none_or(|(before, since)| before != way || at.saturating_sub(since) >= TRY_AGAIN) {
+            self.way = Some((way, at));
+        }
+    }
+
+    /// Reads the lists of all compute instances. `is_fresh`: their handles were looked up just now.
+    fn list_parts(&mut self, is_fresh: bool) -> Result<Listed, DeviceFailure> {
+        let mut all = Vec::new();
+        let mut has_answered = self.parts.is_empty();
+        self.denied = None;
+        for part in &self.parts {
+            match clients::of_part(&part.handle.device()).map_err(|error| Fault::of(&error)) {
+                Ok(entries) => {
+                    has_answered = true;
+                    all.extend(
+                        entries.into_iter().map(|entry| Client { instance: Some(part.instance), ..entry }),
+                    );
+                }
+                Err(Fault::Off(why)) => self.denied = Some(why),
+                // From a handle that is surely valid it means that nobody is there.
+                Err(Fault::Empty) if is_fresh || self.empty_is_not_found => {
+                    has_answered = true;
+                    self.empty_is_not_found = true;
+                }
+                Err(Fault::Empty | Fault::Stale) => return Ok(Listed::Refused),
+                Err(Fault::Uninitialised) if !is_fresh => return Ok(Listed::Refused),
+                Err(fault) => return Err(fault.failure()),
+            }
+        }
+        Ok(if has_answered { Listed::Clients(all) } else { Listed::Unreadable })
+    }
+
+    /// Looks all compute instances up. The count is the most that there can be: places without one say so.
+    fn renew(&mut self, handle: &Handle, at: Duration) -> Result<(), DeviceFailure> {
+        let count = match self.count.ask(at, || handle.device().mig_device_count())? {
+            None if self.count.why().is_none() => return Ok(()),
+            count => count.unwrap_or(0),
+        };
+        let mut parts = Vec::new();
+        for index in 0..count {
+            match handle.mig(index).and_then(describe) {
+                Ok(part) => parts.push(part),
+                Err(error) => match Fault::of(&error) {
+                    fault if fault.is_fatal() => return Err(fault.failure()),
+                    _ => {}
+                },
+            }
+        }
+        if !parts.iter().map(|part| &part.uuid).eq(self.parts.iter().map(|part| &part.uuid)) {
+            self.gpm.forget_samples();
+        }
+        self.parts = parts;
+        self.renewed = Some(at);
+        Ok(())
+    }
+}
+
+fn describe(handle: Handle) -> Result<Part, NvmlError> {
+    let device = handle.device();
+    let (instance, compute) = (handle.gpu_instance()?, handle.compute_instance().unwrap_or(0));
+    let uuid = Arc::from(device.uuid()?);
+    let multiprocessors = device.attributes().ok().map(|attributes| attributes.multiprocessor_count);
+    Ok(Part { instance, compute, uuid, multiprocessors, handle })
+}
+
+/// A compute instance, as far as grouping goes.
+#[derive(Clone, Debug)]
+struct Described {
+    instance: u32,
+    compute: u32,
+    uuid: Arc<str>,
+    multiprocessors: Option<u32>,
+}
+
+impl From<&Part> for Described {
+    fn from(part: &Part) -> Self {
+        Self {
+            instance: part.instance,
+            compute: part.compute,
+            uuid: Arc::clone(&part.uuid),
+            multiprocessors: part.multiprocessors,
+        }
+    }
+}
+
+/// Makes GPU instances of compute instances.
+fn group(parts: impl Iterator<Item = Described>) -> Vec<Instance> {
+    let mut parts: Vec<Described> = parts.collect();
+    parts.sort_by_key(|part| (part.instance, part.compute));
+    let mut instances: Vec<Instance> = Vec::new();
+    for part in parts {
+        match instances.last_mut().filter(|last| last.id == part.instance) {
+            Some(last) => {
+                let both = last.multiprocessors.zip(part.multiprocessors);
+                last.multiprocessors = both.map(|(sum, more)| sum.saturating_add(more));
+            }
+            None => instances.push(Instance {
+                id: part.instance,
+                uuid: part.uuid,
+                multiprocessors: part.multiprocessors,
+                sm_utilization: None,
+            }),
+        }
+    }
+    instances
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(instance: u32, compute: u32, multiprocessors: Option<u32>) -> Described {
+        Described { instance, compute, uuid: Arc::from(format!("MIG-{instance}-{compute}")), multiprocessors }
+    }
+
+    #[test]
+    fn compute_instances_add_up_to_gpu_instances() {
+        let instances = group(
+            [part(2, 1, Some(28)), part(1, 0, None), part(2, 0, Some(14)), part(1, 1, Some(14))].into_iter(),
+        );
+        let told: Vec<_> = instances.iter().map(|one| (one.id, &*one.uuid, one.multiprocessors)).collect();
+        assert_eq!(told, [(1, "MIG-1-0", None), (2, "MIG-2-0", Some(42))]);
+    }
+}
