@@ -16,6 +16,8 @@ use crate::units::{Bytes, Microjoules, Watts};
 
 mod bank;
 pub mod nvml;
+pub mod drm;
+pub mod simulated;
 
 pub use bank::GpuBank;
 
@@ -151,7 +153,8 @@ pub struct Instance {
 /// Why a better rung of evidence can't be had on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limitation {
-    /// The part that is off: `sm_util`, `gpm`, `memory`, `clients`, `counter`.
+    /// The part that is off: `sm_util`, `gpm`, `memory`, `clients`, `counter`, `scope` (the meter covers more than
+    /// the device).
     pub what: &'static str,
     /// Why, short and from a bounded set.
     pub reason: Arc<str>,
