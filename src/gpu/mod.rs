@@ -15,8 +15,9 @@ use crate::meters::{CollectorOutcome, Domain, MeterReport, Quality, Tick};
 use crate::units::{Bytes, Microjoules, Watts};
 
 mod bank;
+mod worker;
 
-pub use bank::GpuBank;
+pub use bank::{BackendFactory, GpuBank};
 
 /// Tells the time; the sampler hands it down, as no other room has a clock.
 #[derive(Clone)]
@@ -288,7 +289,8 @@ pub struct DeviceTick {
     pub identity: Arc<GpuIdentity>,
     /// The reader's name.
     pub backend: &'static str,
-    /// Whether it answered in this tick.
+    /// Whether it answers. A device that is late stays up until it has been silent for the deadline; where it
+    /// answers in every second tick only, there is no reading between.
     pub up: bool,
     /// Why it is down; empty where it is up.
     pub reason: Arc<str>,
