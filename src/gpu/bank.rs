@@ -1,32 +1,180 @@
 //! The GPUs of one node: found, read and booked once per tick.
+//!
+//! Each device has a thread of its own and so has each backend ([`worker`](crate::gpu::worker)); they all answer
+//! through one channel. A device is known by its UUID: whatever becomes of its reader, its index or its driver,
+//! its entry stays and its total goes on. A thread that hangs is left behind, and what it says later is ignored.
 
-use crate::gpu::{GpuSettings, GpuTick, Now};
+use std::env;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use crate::gpu::drm::DrmBackend;
+use crate::gpu::nvml::NvmlBackend;
+use crate::gpu::simulated::SimulatedBackend;
+use crate::gpu::worker::{Event, Searched, Worker};
+use crate::gpu::{
+    Consequence, DeviceFailure, DeviceReading, Found, GpuBackend, GpuSettings, GpuTick, Now, Tick,
+};
+use crate::meters::CollectorOutcome;
+
+mod device;
+mod energy;
+mod finder;
+
+use device::{Device, Effect};
+use finder::{Finder, Patience, Verdict};
+
+/// Makes a backend. It is called again when one hangs for ever, and must not load or open anything itself.
+pub type BackendFactory = Box<dyn Fn() -> Box<dyn GpuBackend> + Send>;
+
+/// Devices that are read at most; the series of each are many.
+const MAX_DEVICES: usize = 64;
+/// Threads that may hang for one device, beside the one in use, and for all.
+const MAX_ABANDONED: (usize, usize) = (4, 32);
+
+const GONE: &str = "no longer there";
+const RELEASED: &str = "released";
+const TOO_MANY_HUNG: &str = "too many hung calls";
+const TOO_MANY_DEVICES: &str = "more than 64 devices";
+const NO_THREAD: &str = "no thread could be started";
+const ENDED: &str = "reader ended";
 
 /// Owns all backends and workers of a node.
+pub struct GpuBank {
+    now: Now,
+    deadline: Duration,
+    /// The longest wait in a tick.
+    wait: Duration,
+    release: Duration,
+    in_pod: bool,
+    finders: Vec<Finder>,
+    devices: Vec<Device>,
+    abandoned: Vec<Abandoned>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    /// The last number given to a thread.
+    numbers: u64,
+    /// Until when the devices stay released.
+    released: Option<Duration>,
+}
+
+/// A thread that was left and hasn't ended.
 #[derive(Debug)]
-pub struct GpuBank {}
+struct Abandoned {
+    generation: u64,
+    /// The place of its device.
+    place: usize,
+    /// From when on it is taken to hang; it may be about to end.
+    hangs_at: Duration,
+}
+
+impl fmt::Debug for GpuBank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("GpuBank");
+        debug.field("finders", &self.finders).field("devices", &self.devices).finish_non_exhaustive()
+    }
+}
 
 impl GpuBank {
     /// Sets up the backends that are switched on. Nothing is loaded or opened before the first tick.
     pub fn new(settings: &GpuSettings, now: Now) -> Self {
-        let _ = (settings, now);
-        Self {}
+        let in_pod = ["KUBERNETES_SERVICE_HOST", "container"].iter().any(|name| env::var_os(name).is_some());
+        Self::with_backends(factories(settings), settings, in_pod, now)
+    }
+
+    /// The same with these backends. `in_pod`: whether this runs in a container that somebody would replace.
+    pub fn with_backends(
+        factories: Vec<BackendFactory>,
+        settings: &GpuSettings,
+        in_pod: bool,
+        now: Now,
+    ) -> Self {
+        let patience = Patience { deadline: settings.deadline, retry: settings.retry };
+        let (sender, events) = channel();
+        Self {
+            now,
+            deadline: settings.deadline,
+            wait: settings.deadline.min(settings.interval / 2),
+            release: settings.release,
+            in_pod,
+            finders: factories.into_iter().map(|factory| Finder::new(factory, patience)).collect(),
+            devices: Vec::new(),
+            abandoned: Vec::new(),
+            events,
+            sender,
+            numbers: 0,
+            released: None,
+        }
     }
 
     /// Asks every device for a reading, and looks for devices where that is due. Doesn't wait.
-    pub fn ask(&mut self) {}
+    pub fn ask(&mut self) {
+        self.drain();
+        let now = self.now.get().monotonic;
+        if self.released.is_some_and(|until| until <= now) {
+            self.resume();
+        }
+        if self.released.is_some() {
+            return;
+        }
+        for (place, finder) in self.finders.iter_mut().enumerate() {
+            let mine = |device: &&mut Device| device.backend == place;
+            let wanted = self.devices.iter_mut().filter(mine).any(|device| device.is_search_due(now));
+            if finder.poll(now, wanted, &mut self.numbers, &self.sender) {
+                self.devices.iter_mut().filter(mine).for_each(|device| device.begin_search(now));
+            }
+        }
+        for place in 0..self.devices.len() {
+            self.ask_device(place, now);
+        }
+    }
 
     /// Gathers the answers, waiting for late ones up to half a tick.
     pub fn collect(&mut self) -> GpuTick {
-        GpuTick::default()
+        let start = self.now.get().monotonic;
+        let end = loop {
+            self.drain();
+            let now = self.now.get().monotonic;
+            let left = self.wait.saturating_sub(now.saturating_sub(start));
+            if left.is_zero() || !self.is_waiting(now) {
+                break now;
+            }
+            let Ok(event) = self.events.recv_timeout(left) else {
+                break self.now.get().monotonic;
+            };
+            self.handle(event);
+        };
+        for device in &mut self.devices {
+            device.judge(end, self.deadline);
+        }
+        let devices = self.devices.iter_mut().map(|device| device.tick(end)).collect();
+        GpuTick { devices, collectors: self.collectors(end) }
     }
 
     /// Gives back all handles, so that the driver can be unloaded, and leaves the devices alone until
     /// [`Self::resume`], or for as long as the settings say.
-    pub fn release(&mut self) {}
+    pub fn release(&mut self) {
+        let now = self.now.get().monotonic;
+        self.released = Some(now.saturating_add(self.release));
+        for place in 0..self.devices.len() {
+            self.retire(place, now);
+            if let Some(device) = self.devices.get_mut(place) {
+                device.fall(RELEASED);
+                device.unschedule();
+            }
+        }
+        self.finders.iter_mut().for_each(Finder::release);
+    }
 
     /// Takes the devices in again.
-    pub fn resume(&mut self) {}
+    pub fn resume(&mut self) {
+        if self.released.take().is_some() {
+            let now = self.now.get().monotonic;
+            self.finders.iter_mut().for_each(|finder| finder.resume(now));
+        }
+    }
 
     /// Whether every GPU was found and had time to show its energy, or can't for now.
     pub fn is_settled(&self) -> bool {
@@ -35,6 +183,240 @@ impl GpuBank {
 
     /// Why only a new container can make the devices readable again, once that is certain.
     pub fn needs_new_container(&self) -> Option<&str> {
+        self.finders.iter().filter(|_| self.in_pod).find_map(Finder::needs_new_container)
+    }
+
+    fn is_waiting(&self, now: Duration) -> bool {
+        self.devices.iter().any(Device::is_awaited)
+            || (self.released.is_none() && self.finders.iter().any(|finder| finder.is_awaited(now)))
+    }
+
+    fn ask_device(&mut self, place: usize, now: Duration) {
+        let Some(device) = self.devices.get_mut(place) else { return };
+        device.judge(now, self.deadline);
+        if !device.ask(now) {
+            self.retire(place, now);
+            if let Some(device) = self.devices.get_mut(place) {
+                device.fall(ENDED);
+                device.schedule(now);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Read { generation, returned, result } => {
+                self.take_reading(generation, returned, result.map(|reading| *reading));
+            }
+            Event::Searched { generation, outcome } => self.take_search(generation, outcome),
+            Event::Ended { generation } => self.take_end(generation),
+        }
+    }
+
+    fn place_of(&self, generation: u64) -> Option<usize> {
+        let serves = |worker: &Worker| worker.generation() == generation;
+        self.devices.iter().position(|device| device.worker.as_ref().is_some_and(serves))
+    }
+
+    fn take_reading(
+        &mut self,
+        generation: u64,
+        returned: Tick,
+        result: Result<DeviceReading, DeviceFailure>,
+    ) {
+        let Some(place) = self.place_of(generation) else { return };
+        let Some(device) = self.devices.get_mut(place) else { return };
+        let consequence = result.as_ref().err().map(|failure| failure.consequence);
+        let effect = device.take(returned, result, self.deadline);
+        let backend = device.backend;
+        if matches!(consequence, Some(Consequence::Lost | Consequence::Reinitialise)) {
+            self.retire(place, returned.monotonic);
+        }
+        if effect == Effect::Anew
+            && let Some(finder) = self.finders.get_mut(backend)
+        {
+            finder.want_anew(returned.monotonic);
+        }
+    }
+
+    fn take_end(&mut self, generation: u64) {
+        let now = self.now.get().monotonic;
+        self.abandoned.retain(|abandoned| abandoned.generation != generation);
+        if self.finders.iter_mut().any(|finder| finder.end(generation, now)) {
+            return;
+        }
+        if let Some(device) = self.place_of(generation).and_then(|place| self.devices.get_mut(place)) {
+            device.take_worker();
+            device.fall(ENDED);
+            device.schedule(now);
+        }
+    }
+
+    fn take_search(&mut self, generation: u64, outcome: Searched) {
+        let now = self.now.get().monotonic;
+        let Some(backend) = self.finders.iter().position(|finder| finder.owns(generation)) else { return };
+        let Some(finder) = self.finders.get_mut(backend) else { return };
+        match finder.take(generation, outcome, now) {
+            Verdict::None => {}
+            Verdict::Failed(reason) => self.fail(backend, &reason, now),
+            Verdict::Devices { found, anew, complete } => {
+                let seen = self.take_found(backend, found, anew, now);
+                self.miss(backend, &seen, complete, now);
+            }
+        }
+    }
+
+    /// A failed search says nothing of devices that answer. The readers of the others are dropped: they would keep
+    /// a library mapped that may be out of date.
+    fn fail(&mut self, backend: usize, reason: &str, now: Duration) {
+        for place in 0..self.devices.len() {
+            let Some(device) = self.devices.get_mut(place) else { continue };
+            if device.backend != backend || device.is_up() {
+                continue;
+            }
+            device.blame(reason);
+            if device.is_served() {
+                self.retire(place, now);
+            }
+        }
+    }
+
+    /// Takes in what a search found, and asks it at once. Says which places it was.
+    fn take_found(&mut self, backend: usize, found: Vec<Found>, anew: bool, now: Duration) -> Vec<usize> {
+        let mut seen = Vec::with_capacity(found.len());
+        let mut unwanted = Vec::new();
+        for Found { identity, reader } in found {
+            let is_same =
+                |device: &Device| device.backend == backend && device.identity.uuid == identity.uuid;
+            let known = self.devices.iter().position(is_same);
+            let known = known.or_else(|| (self.devices.len() < MAX_DEVICES).then_some(self.devices.len()));
+            let Some(place) = known.filter(|place| !seen.contains(place)) else {
+                if let Some(finder) = self.finders.get_mut(backend).filter(|_| known.is_none()) {
+                    finder.overfull = true;
+                }
+                unwanted.push(Found { identity, reader });
+                continue;
+            };
+            seen.push(place);
+            match self.devices.get_mut(place) {
+                Some(device) => device.identify(identity.clone()),
+                None => {
+                    let name = self.finders.get(backend).map_or("", |finder| finder.name);
+                    self.devices.push(Device::new(backend, name, identity.clone()));
+                }
+            }
+            if let Some(found) = self.take_in(place, Found { identity, reader }, anew, now) {
+                unwanted.push(found);
+            }
+        }
+        if let Some(finder) = self.finders.get(backend) {
+            finder.discard(unwanted);
+        }
+        seen
+    }
+
+    /// Gives a device its new reader, if it needs one; else the reader comes back.
+    fn take_in(&mut self, place: usize, found: Found, anew: bool, now: Duration) -> Option<Found> {
+        let device = self.devices.get_mut(place)?;
+        if device.is_served() && !anew {
+            return Some(found);
+        }
+        let hanging = || self.abandoned.iter().filter(|abandoned| abandoned.hangs_at <= now);
+        let of_device = hanging().filter(|abandoned| abandoned.place == place).count();
+        // The worker that hangs now would become one of them.
+        let one = usize::from(device.is_stuck());
+        if of_device + one > MAX_ABANDONED.0 || hanging().count() + one > MAX_ABANDONED.1 {
+            if !device.is_served() {
+                device.blame(TOO_MANY_HUNG);
+                device.schedule(now);
+            }
+            return Some(found);
+        }
+        self.retire(place, now);
+        self.numbers += 1;
+        let name = format!("gpu-{place}");
+        let worker = Worker::start(name, self.numbers, found.reader, self.now.clone(), self.sender.clone());
+        let device = self.devices.get_mut(place)?;
+        match worker {
+            Ok(worker) => device.install(worker),
+            Err(_) => {
+                device.fall(NO_THREAD);
+                device.schedule(now);
+            }
+        }
+        self.ask_device(place, now);
         None
     }
+
+    /// Marks the devices down that a search didn't find. Where it saw some that can't be named (it isn't
+    /// complete), they may be among those.
+    fn miss(&mut self, backend: usize, seen: &[usize], complete: bool, now: Duration) {
+        for place in 0..self.devices.len() {
+            let Some(device) = self.devices.get_mut(place) else { continue };
+            if device.backend != backend || seen.contains(&place) || (device.is_served() && !complete) {
+                continue;
+            }
+            device.schedule(now);
+            if complete && !device.is_stuck() {
+                device.fall(GONE);
+                self.retire(place, now);
+            }
+        }
+    }
+
+    /// Lets a device's worker go.
+    fn retire(&mut self, place: usize, now: Duration) {
+        let Some(device) = self.devices.get_mut(place) else { return };
+        let hangs_at = if device.is_stuck() { now } else { now + self.deadline };
+        if let Some(worker) = device.take_worker() {
+            self.abandoned.push(Abandoned { generation: worker.generation(), place, hangs_at });
+        }
+    }
+
+    fn collectors(&self, now: Duration) -> Vec<CollectorOutcome> {
+        let of = |(place, finder): (usize, &Finder)| {
+            let down = || {
+                let mut mine = self.devices.iter().filter(|device| device.backend == place);
+                mine.find_map(Device::down).cloned()
+            };
+            let full = || finder.overfull.then(|| Arc::from(TOO_MANY_DEVICES));
+            let error = finder.trouble(now).or_else(full).or_else(down);
+            CollectorOutcome {
+                name: finder.name,
+                success: error.is_none(),
+                error,
+                detail: None,
+                remedy: None,
+            }
+        };
+        self.finders.iter().enumerate().map(of).collect()
+    }
 }
+
+/// The backends that are switched on. Made-up devices exclude all others.
+fn factories(settings: &GpuSettings) -> Vec<BackendFactory> {
+    let mut factories: Vec<BackendFactory> = Vec::new();
+    if settings.simulate {
+        let settings = settings.clone();
+        factories.push(Box::new(move || Box::new(SimulatedBackend::new(&settings))));
+        return factories;
+    }
+    if settings.nvml {
+        let settings = settings.clone();
+        factories.push(Box::new(move || Box::new(NvmlBackend::new(&settings))));
+    }
+    if settings.drm {
+        let settings = settings.clone();
+        factories.push(Box::new(move || Box::new(DrmBackend::new(&settings))));
+    }
+    factories
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,12 @@ use crate::meters::{CollectorOutcome, Domain, MeterReport, Quality, Tick};
 use crate::units::{Bytes, Microjoules, Watts};
 
 mod bank;
-pub mod nvml;
 pub mod drm;
+pub mod nvml;
 pub mod simulated;
+mod worker;
 
-pub use bank::GpuBank;
+pub use bank::{BackendFactory, GpuBank};
 
 /// Tells the time; the sampler hands it down, as no other room has a clock.
 #[derive(Clone)]
@@ -292,7 +293,8 @@ pub struct DeviceTick {
     pub identity: Arc<GpuIdentity>,
     /// The reader's name.
     pub backend: &'static str,
-    /// Whether it answered in this tick.
+    /// Whether it answers. A device that is late stays up until it has been silent for the deadline; where it
+    /// answers in every second tick only, there is no reading between.
     pub up: bool,
     /// Why it is down; empty where it is up.
     pub reason: Arc<str>,

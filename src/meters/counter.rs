@@ -75,6 +75,9 @@ pub struct CounterTracker {
     suspect: Option<Mark>,
     still_since: Option<Mark>,
     believed_uw: Option<u64>,
+    from_zero: bool,
+    /// Whether the base was reached by a jump that nobody could believe, so that a fall from it is no reset.
+    jumped: bool,
     total: Option<Microjoules>,
     wraps: u64,
     resets: u64,
@@ -86,6 +89,15 @@ impl CounterTracker {
         let mut tracker = Self::default();
         tracker.set_stated_max(stated_max);
         tracker
+    }
+
+    /// The same for a counter that starts at zero when its driver does (NVML's, the kernel's software counters):
+    /// what it shows after a reset was drawn since the last reading before, and is counted once the next reading
+    /// confirms the reset, if the stated or believed power allows as much in that time.
+    #[must_use]
+    pub fn counting_from_zero(mut self) -> Self {
+        self.from_zero = true;
+        self
     }
 
     /// Replaces the stated maximum power.
@@ -120,11 +132,23 @@ impl CounterTracker {
         if let Some(suspect) = self.suspect
             && let Judgement::Believed { energy, wrapped } = self.judge(suspect, mark, range, true)
         {
+            let start = self.new_zero(base, suspect).filter(|_| !wrapped).unwrap_or(suspect);
+            let more = suspect.value.saturating_sub(start.value);
+            self.jumped = suspect.value > base.value;
             self.rebase(suspect);
-            return self.believe(suspect, mark, energy, wrapped);
+            return self.believe(start, mark, energy.saturating_add(more), wrapped);
         }
         self.suspect = Some(mark);
         Outcome::Unknown(doubt)
+    }
+
+    /// Where the counter must have begun anew between two readings, if it starts at zero and can have come this
+    /// far since. A small step back is no new beginning: it may be noise.
+    fn new_zero(&self, base: Mark, after: Mark) -> Option<Mark> {
+        let power = self.stated_max_uw.or(self.believed_uw)?;
+        let fits = u128::from(after.value) <= energy_uj(power, elapsed(base, after));
+        let fell = after.value < base.value / 2 && !self.jumped;
+        (self.from_zero && fell && fits).then_some(Mark { value: 0, at: base.at })
     }
 
     fn rebase(&mut self, mark: Mark) {

@@ -1,0 +1,337 @@
+//! Finds the devices of one backend: when a search is due, what its failures mean, and what if it hangs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crate::gpu::worker::{Event, Searched, Supervisor};
+use crate::gpu::{BackendFactory, BackendFailure, Found, GpuBackend, Search};
+
+/// The longest wait between two tries.
+const RETRY_LAST: Duration = Duration::from_secs(300);
+/// A search while everything is well, for devices that were added.
+const HOT_PLUG: Duration = Duration::from_secs(300);
+/// The longest wait between two looks whether there is a driver.
+const LOOK_LAST: Duration = Duration::from_secs(10);
+/// Supervisors that may hang at a time.
+const ABANDONED: usize = 3;
+/// So many searches in a row that only a new container can mend make it certain.
+const STALE: u32 = 6;
+
+/// How the last search went.
+#[derive(Debug)]
+enum State {
+    /// There was none yet.
+    New,
+    Well,
+    /// There is no driver.
+    Absent(Arc<str>),
+    Failed(Arc<str>),
+}
+
+#[derive(Debug)]
+struct Busy {
+    since: Duration,
+    /// The library is forgotten before.
+    anew: bool,
+}
+
+/// What the bank makes of a supervisor's answer.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing.
+    None,
+    /// These are all devices. `anew`: readers from before use a library that was forgotten.
+    Devices { found: Vec<Found>, anew: bool, complete: bool },
+    /// The search failed.
+    Failed(Arc<str>),
+}
+
+/// The waits of one backend.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long a call may take.
+    pub(super) deadline: Duration,
+    /// The first wait after a failure.
+    pub(super) retry: Duration,
+}
+
+/// Owns a backend's supervisor.
+pub(super) struct Finder {
+    pub(super) name: &'static str,
+    factory: BackendFactory,
+    patience: Patience,
+    /// A backend that nobody has asked anything yet.
+    fresh: Option<Box<dyn GpuBackend>>,
+    supervisor: Option<Supervisor>,
+    /// Supervisors that hang, by number; each is let go once it answers.
+    abandoned: Vec<(u64, Option<Supervisor>)>,
+    busy: Option<Busy>,
+    state: State,
+    search_at: Duration,
+    look_at: Duration,
+    wait: Duration,
+    anew_at: Option<Duration>,
+    anew_last: Option<Duration>,
+    anew_wait: Duration,
+    stale: u32,
+    stale_reason: Option<Arc<str>>,
+    /// What is wrong with a device that was seen but can't be named.
+    pub(super) unnamed: Option<Arc<str>>,
+    /// Whether devices were left out.
+    pub(super) overfull: bool,
+    released: bool,
+}
+
+impl fmt::Debug for Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Finder");
+        debug.field("name", &self.name).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Finder {
+    pub(super) fn new(factory: BackendFactory, patience: Patience) -> Self {
+        let backend = factory();
+        Self {
+            name: backend.name(),
+            factory,
+            patience,
+            fresh: Some(backend),
+            supervisor: None,
+            abandoned: Vec::new(),
+            busy: None,
+            state: State::New,
+            search_at: Duration::ZERO,
+            look_at: Duration::ZERO,
+            wait: patience.retry,
+            anew_at: None,
+            anew_last: None,
+            anew_wait: patience.retry,
+            stale: 0,
+            stale_reason: None,
+            unnamed: None,
+            overfull: false,
+            released: false,
+        }
+    }
+
+    /// Whether the first search is under way, and not for too long.
+    pub(super) fn is_awaited(&self, now: Duration) -> bool {
+        matches!(self.state, State::New) && self.busy.is_some() && !self.hangs(now)
+    }
+
+    fn hangs(&self, now: Duration) -> bool {
+        self.busy.as_ref().is_some_and(|busy| now.saturating_sub(busy.since) >= self.patience.deadline)
+    }
+
+    /// Why only a new container helps.
+    pub(super) fn needs_new_container(&self) -> Option<&str> {
+        self.stale_reason.as_deref().filter(|_| self.stale >= STALE)
+    }
+
+    /// Has the library initialised anew: at once, but the more seldom the more often it is wanted.
+    pub(super) fn want_anew(&mut self, now: Duration) {
+        if self.anew_at.is_some() {
+            return;
+        }
+        self.anew_at = Some(match self.anew_last {
+            Some(last) if now.saturating_sub(last) < RETRY_LAST => {
+                let at = now.max(last + self.anew_wait);
+                self.anew_wait = (self.anew_wait * 2).min(RETRY_LAST);
+                at
+            }
+            _ => {
+                self.anew_wait = self.patience.retry;
+                now
+            }
+        });
+    }
+
+    /// Starts what is due. `wanted`: a device is to be looked for. True if a search was started.
+    pub(super) fn poll(
+        &mut self,
+        now: Duration,
+        wanted: bool,
+        numbers: &mut u64,
+        events: &Sender<Event>,
+    ) -> bool {
+        if self.released || (self.busy.is_some() && !self.abandon(now)) {
+            return false;
+        }
+        let failed = matches!(self.state, State::Absent(_) | State::Failed(_));
+        let anew = self.anew_at.is_some_and(|at| at <= now);
+        if self.search_at <= now || (!failed && (anew || wanted)) {
+            // What failed before must not live on in a library that is mapped already.
+            return self.search(now, anew || failed, numbers, events);
+        }
+        if matches!(self.state, State::Failed(_)) && self.look_at <= now {
+            self.look_at = now + self.look_every();
+            if self.supervisor.as_ref().is_some_and(Supervisor::look) {
+                self.busy = Some(Busy { since: now, anew: false });
+            }
+        }
+        false
+    }
+
+    fn look_every(&self) -> Duration {
+        self.patience.retry.min(LOOK_LAST)
+    }
+
+    /// Gives up a supervisor that hangs, once that is due and few enough do. True if it did.
+    fn abandon(&mut self, now: Duration) -> bool {
+        let patience = self.patience.deadline + self.wait;
+        let given_up = self.busy.as_ref().is_some_and(|busy| now.saturating_sub(busy.since) >= patience);
+        if !given_up || self.abandoned.len() >= ABANDONED {
+            return false;
+        }
+        if let Some(supervisor) = self.supervisor.take() {
+            self.abandoned.push((supervisor.generation(), Some(supervisor)));
+        }
+        self.busy = None;
+        self.wait = (self.wait * 2).min(RETRY_LAST);
+        self.search_at = now;
+        true
+    }
+
+    fn search(&mut self, now: Duration, anew: bool, numbers: &mut u64, events: &Sender<Event>) -> bool {
+        if self.supervisor.is_none() {
+            let backend = self.fresh.take().unwrap_or_else(|| (self.factory)());
+            *numbers += 1;
+            match Supervisor::start(*numbers, backend, events.clone()) {
+                Ok(supervisor) => self.supervisor = Some(supervisor),
+                Err(_) => {
+                    self.fail(now, Arc::from("no thread could be started"));
+                    return false;
+                }
+            }
+        }
+        if !self.supervisor.as_ref().is_some_and(|supervisor| supervisor.find(anew)) {
+            self.supervisor = None;
+            self.fail(now, Arc::from("search ended"));
+            return false;
+        }
+        self.busy = Some(Busy { since: now, anew });
+        if anew && self.anew_at.take().is_some() {
+            self.anew_last = Some(now);
+        }
+        true
+    }
+
+    fn fail(&mut self, now: Duration, reason: Arc<str>) {
+        self.state = State::Failed(reason);
+        self.search_at = now + self.wait;
+        self.look_at = now + self.look_every();
+        self.wait = (self.wait * 2).min(RETRY_LAST);
+    }
+
+    /// Whether this thread is, or was, its supervisor.
+    pub(super) fn owns(&self, generation: u64) -> bool {
+        self.supervisor.as_ref().is_some_and(|supervisor| supervisor.generation() == generation)
+            || self.abandoned.iter().any(|(number, _)| *number == generation)
+    }
+
+    /// Takes a supervisor's answer.
+    pub(super) fn take(&mut self, generation: u64, outcome: Searched, now: Duration) -> Verdict {
+        if let Some((_, late)) = self.abandoned.iter_mut().find(|(number, _)| *number == generation) {
+            if let (Some(late), Searched::Found(search)) = (late.take(), outcome) {
+                late.discard(search.found);
+            }
+            return Verdict::None;
+        }
+        let anew = self.busy.take().is_some_and(|busy| busy.anew);
+        if self.released {
+            if let Searched::Found(search) = outcome {
+                self.discard(search.found);
+            }
+            return Verdict::None;
+        }
+        match outcome {
+            Searched::Present => Verdict::None,
+            Searched::Found(search) => self.found(search, anew, now),
+            Searched::Absent(failure) => {
+                self.count_stale(&failure);
+                self.wait = self.patience.retry;
+                self.search_at = now + self.look_every();
+                self.state = State::Absent(Arc::clone(&failure.reason));
+                Verdict::Failed(failure.reason)
+            }
+            Searched::Failed(failure) => {
+                self.count_stale(&failure);
+                self.fail(now, Arc::clone(&failure.reason));
+                Verdict::Failed(failure.reason)
+            }
+        }
+    }
+
+    fn found(&mut self, search: Search, anew: bool, now: Duration) -> Verdict {
+        self.state = State::Well;
+        self.wait = self.patience.retry;
+        self.search_at = now + HOT_PLUG;
+        self.stale = 0;
+        self.stale_reason = None;
+        self.unnamed = search.failed.first().map(|(_, reason)| Arc::clone(reason));
+        self.overfull = false;
+        Verdict::Devices { found: search.found, anew, complete: search.failed.is_empty() }
+    }
+
+    fn count_stale(&mut self, failure: &BackendFailure) {
+        if failure.needs_new_container {
+            self.stale = self.stale.saturating_add(1);
+            self.stale_reason = Some(Arc::clone(&failure.reason));
+        } else {
+            self.stale = 0;
+            self.stale_reason = None;
+        }
+    }
+
+    /// Notes that a thread ended; whether it was its supervisor.
+    pub(super) fn end(&mut self, generation: u64, now: Duration) -> bool {
+        let before = self.abandoned.len();
+        self.abandoned.retain(|(number, _)| *number != generation);
+        if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.generation() == generation) {
+            self.supervisor = None;
+            self.busy = None;
+            self.fail(now, Arc::from("search ended"));
+            return true;
+        }
+        self.abandoned.len() < before
+    }
+
+    /// Drops readers where nobody waits for it.
+    pub(super) fn discard(&self, found: Vec<Found>) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.discard(found);
+        }
+    }
+
+    /// Forgets the library and leaves it alone.
+    pub(super) fn release(&mut self) {
+        self.released = true;
+        self.anew_at = None;
+        self.unnamed = None;
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.forget();
+        }
+    }
+
+    /// Searches again.
+    pub(super) fn resume(&mut self, now: Duration) {
+        self.released = false;
+        self.state = State::New;
+        self.wait = self.patience.retry;
+        self.search_at = now;
+    }
+
+    /// What is wrong with it.
+    pub(super) fn trouble(&self, now: Duration) -> Option<Arc<str>> {
+        match &self.state {
+            _ if self.released => Some(Arc::from("released")),
+            _ if self.hangs(now) => Some(Arc::from("initialisation hangs")),
+            State::New => Some(Arc::from("initialising")),
+            State::Absent(reason) | State::Failed(reason) => Some(Arc::clone(reason)),
+            State::Well => self.unnamed.clone(),
+        }
+    }
+}
