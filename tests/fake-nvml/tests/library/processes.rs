@@ -86,21 +86,24 @@ fn utilisation_is_the_mean_since_the_time_that_was_seen() {
     let recent = handle.process_utilization_stats(newest - 100_000).unwrap();
     let of = |pid| recent.iter().find(|sample| sample.pid == pid).map(|sample| sample.sm_util);
     assert_eq!((of(20), of(21)), (Some(60), Some(30)));
-    let wider = handle.process_utilization_stats(newest - 300_000).unwrap();
-    let dead = wider.iter().find(|sample| sample.pid == 22).unwrap().sm_util;
-    assert!((30..=60).contains(&dead), "150 % for 100 ms of at least 300: {dead}");
+    let since = newest - (monotonic_ns() - start) / 1000 - 200_000;
+    let wider = handle.process_utilization_stats(since).unwrap();
+    let dead = wider.iter().find(|sample| sample.pid == 22).unwrap();
+    let expected = 150 * 100_000 / (dead.timestamp - since);
+    assert!(u64::from(dead.sm_util).abs_diff(expected) <= 1, "{} is not {expected}", dead.sm_util);
 
     assert_eq!(kind(handle.process_utilization_stats(newest + 3_600_000_000)), "NotFound", "nothing new");
 }
 
 #[test]
-fn values_over_a_hundred_come_through() {
-    let fixture = Fixture::of([Device::hopper(0).process(Process::compute(20).sm(4_000_000))]);
+fn values_over_a_hundred_and_other_pids_come_through() {
+    let process = Process { host_pid: Some(120), ..Process::compute(20) };
+    let fixture = Fixture::of([Device::hopper(0).process(process.sm(4_000_000))]);
     let nvml = fixture.nvml();
     let samples = nvml.device_by_index(0).unwrap().process_utilization_stats(None).unwrap();
     assert_eq!(
         samples.iter().map(|sample| (sample.pid, sample.sm_util)).collect::<Vec<_>>(),
-        [(20, 4_000_000)]
+        [(120, 4_000_000)]
     );
 }
 
