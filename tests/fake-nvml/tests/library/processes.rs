@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use nvidia_ml::monotonic_ns;
 use nvidia_ml::scenario::{Accounted, Accounting, Device, Kind, Process, Scenario};
+use nvidia_ml::{code, monotonic_ns};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use nvml_wrapper_sys::bindings::{
+    nvmlDevice_t, nvmlProcessInfo_v1_t, nvmlProcessUtilizationInfo_v1_t, nvmlProcessesUtilizationInfo_t,
+};
 
 use crate::{Fixture, GIB, kind, ns, wait_until};
 
@@ -132,4 +135,37 @@ fn accounting_remembers_the_last_of_a_pid() {
     assert!(stats.is_running && stats.time == 0);
     assert_eq!(kind(device.accounting_stats_for(29)), "NotFound");
     assert_eq!(kind(nvml.device_by_index(1).unwrap().accounting_pids()), "NotSupported");
+}
+
+#[test]
+fn the_newer_utilisation_call_says_the_same() {
+    let fixture = Fixture::of([Device::hopper(0).process(Process::compute(20).sm(60))]);
+    let nvml = fixture.nvml();
+    let device = nvml.device_by_index(0).unwrap();
+    #[allow(
+        unsafe_code,
+        reason = "the wrapper lacks this function, and doesn't use the old versions of lists"
+    )]
+    // SAFETY: all-zero is a valid value of these structs, and the counts are those of the buffers.
+    unsafe {
+        let mut samples: [nvmlProcessUtilizationInfo_v1_t; 100] = std::mem::zeroed();
+        let mut info: nvmlProcessesUtilizationInfo_t = std::mem::zeroed();
+        let ask = |info: &mut nvmlProcessesUtilizationInfo_t| {
+            nvml.lib().nvmlDeviceGetProcessesUtilizationInfo(device.handle(), info)
+        };
+        assert_eq!(ask(&mut info), code::ARGUMENT_VERSION_MISMATCH);
+        info.version = 0x0100_0018;
+        assert_eq!((ask(&mut info), info.processSamplesCount), (code::INSUFFICIENT_SIZE, 100));
+        info.procUtilArray = samples.as_mut_ptr();
+        assert_eq!((ask(&mut info), info.processSamplesCount), (code::SUCCESS, 1));
+        assert_eq!((samples[0].pid, samples[0].smUtil), (20, 60));
+
+        let library = libloading::Library::new(&fixture.library).unwrap();
+        type List = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut nvmlProcessInfo_v1_t) -> u32;
+        let list = library.get::<List>(b"nvmlDeviceGetComputeRunningProcesses").unwrap();
+        let mut infos: [nvmlProcessInfo_v1_t; 2] = std::mem::zeroed();
+        let mut count = 2;
+        assert_eq!(list(device.handle(), &raw mut count, infos.as_mut_ptr()), code::SUCCESS);
+        assert_eq!((count, infos[0].pid, infos[0].usedGpuMemory), (1, 20, u64::MAX));
+    }
 }
