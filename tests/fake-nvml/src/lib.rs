@@ -9,10 +9,12 @@
 //! knows the truth without asking.
 
 mod abi;
+mod call;
 pub mod calls;
 mod clock;
 pub mod code;
 mod locate;
+mod obstacles;
 pub mod patch;
 mod presets;
 pub mod scenario;

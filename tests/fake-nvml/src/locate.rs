@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 /// The scenario's name where the environment names none: it is looked for beside the library.
 pub const SCENARIO_FILE: &str = "scenario.json";
@@ -53,16 +53,26 @@ pub(crate) fn calls() -> Option<PathBuf> {
         .or_else(|| Some(own_dir()?.join(crate::calls::FILE)).filter(|path| path.is_file()))
 }
 
+/// Where the library is: none while nobody asked, the inner none where that can't be told.
+static OWN: Mutex<Option<Option<PathBuf>>> = Mutex::new(None);
+
 /// The directory of the library that this code was loaded from, by the map of the process's memory.
-fn own_dir() -> Option<&'static Path> {
-    static OWN: OnceLock<Option<PathBuf>> = OnceLock::new();
-    OWN.get_or_init(|| {
+fn own_dir() -> Option<PathBuf> {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    own.get_or_insert_with(|| {
         let here = (own_dir as *const ()).addr();
         let maps = fs::read_to_string("/proc/self/maps").ok()?;
         let path = maps.lines().find_map(|line| file_at(line, here))?;
         Path::new(path.trim_end_matches(" (deleted)")).parent().map(Path::to_path_buf)
     })
-    .as_deref()
+    .clone()
+}
+
+/// Gives the memory back: the library may be unloaded.
+pub(crate) fn forget() {
+    if let Ok(mut own) = OWN.try_lock() {
+        *own = None;
+    }
 }
 
 /// The file of a line of the map, if the address is within.

@@ -9,6 +9,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+mod mig;
+mod trouble;
+
+pub use mig::{Gpm, Instance, Mig, ParentLists};
+pub use trouble::{Fault, Hang};
+
 /// All that the library knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -231,6 +237,9 @@ pub enum Kind {
 pub struct Process {
     /// Its pid.
     pub pid: u32,
+    /// What process utilisation calls it, where a driver turns only the lists' pids into those of the caller's
+    /// namespace; none: the same.
+    pub host_pid: Option<u32>,
     /// The lists that it is in.
     pub kind: Kind,
     /// Bytes of device memory; none: not available.
@@ -255,6 +264,7 @@ impl Default for Process {
     fn default() -> Self {
         Self {
             pid: 0,
+            host_pid: None,
             kind: Kind::Compute,
             memory: None,
             gpu_instance: None,
@@ -265,77 +275,6 @@ impl Default for Process {
             until_ns: None,
             in_lists: true,
         }
-    }
-}
-
-/// A device that can be cut into instances.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mig {
-    /// Whether MIG is on. The greatest number of instances is 7 either way.
-    pub enabled: bool,
-    /// The instances; used only while it is on.
-    pub instances: Vec<Instance>,
-    /// What the whole device's process lists say while it is on.
-    pub parent_lists: ParentLists,
-}
-
-/// What the process lists of a device in MIG mode say, by the caller's rights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ParentLists {
-    /// The processes of all instances, with their instances' ids: the caller has the right to see them.
-    #[default]
-    Aggregate,
-    /// Nothing.
-    Empty,
-    /// `NO_PERMISSION`.
-    NoPermission,
-}
-
-/// A MIG device: one compute instance in a GPU instance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Instance {
-    /// Its place in the list, 0 to 6; places may be left out.
-    pub index: u32,
-    /// Its GPU instance.
-    pub gpu_instance: u32,
-    /// Its compute instance.
-    pub compute_instance: u32,
-    /// `MIG-...`.
-    pub uuid: String,
-    /// The profile, as the name ends: `1g.10gb`.
-    pub profile: String,
-    /// Its streaming multiprocessors.
-    pub multiprocessors: u32,
-    /// Slices of the GPU instance.
-    pub slices: u32,
-    /// Slices of the compute instance.
-    pub compute_slices: u32,
-    /// Memory in bytes.
-    pub memory_total: u64,
-    /// Memory in use.
-    pub memory_used: u64,
-    /// Percent of its multiprocessors that are busy (GPM's metric 2 of its GPU instance).
-    pub sm_utilization: f64,
-}
-
-/// GPU performance monitoring.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gpm {
-    /// Whether the caller may profile; else taking a sample gives `NO_PERMISSION`.
-    pub permitted: bool,
-    /// Metric 1 in percent.
-    pub graphics_utilization: f64,
-    /// Metric 2 in percent, of the whole device.
-    pub sm_utilization: f64,
-}
-
-impl Default for Gpm {
-    fn default() -> Self {
-        Self { permitted: true, graphics_utilization: 0.0, sm_utilization: 0.0 }
     }
 }
 
@@ -375,38 +314,4 @@ pub struct Accounted {
     pub start_us: u64,
     /// Whether it runs.
     pub running: bool,
-}
-
-/// Calls that fail. All of them do, unless `every`, `device` or the time says otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fault {
-    /// The function's exact name, or its beginning and `*`. `field:186` is one field's own return code.
-    pub symbol: String,
-    /// Only on this device or MIG device (its UUID).
-    pub device: Option<String>,
-    /// What they return.
-    pub code: u32,
-    /// From when on.
-    pub from_ns: u64,
-    /// Until when.
-    pub until_ns: Option<u64>,
-    /// Only each n-th of the calls.
-    pub every: Option<u32>,
-}
-
-/// Calls that don't return. They sleep, so the process can still be ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Hang {
-    /// The function's exact name, or its beginning and `*`.
-    pub symbol: String,
-    /// Only on this device or MIG device (its UUID).
-    pub device: Option<String>,
-    /// For how long; none: for ever.
-    pub seconds: Option<f64>,
-    /// Whether they go on once no hang for them is left in the scenario.
-    pub releasable: bool,
-    /// Calls before this moment aren't held up.
-    pub from_ns: u64,
 }

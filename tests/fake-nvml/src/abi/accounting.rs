@@ -6,9 +6,10 @@ use nvml_wrapper_sys::bindings::{nvmlAccountingStats_t, nvmlDevice_t};
 
 use super::buffers::{self, Buffer, InOut, Out, put};
 use super::export;
+use crate::call::DeviceCall;
 use crate::code;
 use crate::scenario::{Accounted, Accounting};
-use crate::state::{DeviceCall, Reply};
+use crate::state::Reply;
 
 fn accounting(call: &DeviceCall) -> Reply<&Accounting> {
     call.whole()?.accounting.as_ref().ok_or(code::NOT_SUPPORTED)

@@ -9,9 +9,10 @@ use nvml_wrapper_sys::bindings::{
 
 use super::buffers::{Buffer, InOut, Out, Text, array, put};
 use super::export;
+use crate::call::{Call, DeviceCall};
 use crate::code;
 use crate::scenario::Device;
-use crate::state::{Call, DeviceCall, Reply};
+use crate::state::Reply;
 
 /// `nvmlMemory_v2`: the struct's size and its version.
 const MEMORY_V2: c_uint = 0x0200_0028;
@@ -131,7 +132,7 @@ export! {
 
     fn nvmlDeviceGetMemoryInfo(device: nvmlDevice_t, memory: Out<'_, nvmlMemory_t>) {
         let (total, used, reserved) = usage(&DeviceCall::new(SYMBOL, device.addr(), false)?)?;
-        let used = used + reserved;
+        let used = used.saturating_add(reserved);
         put(memory, nvmlMemory_t { total, free: total.saturating_sub(used), used })
     }
 
@@ -142,7 +143,7 @@ export! {
             return Err(code::ARGUMENT_VERSION_MISMATCH);
         }
         (memory.total, memory.used, memory.reserved) = (total, used, reserved);
-        memory.free = total.saturating_sub(used + reserved);
+        memory.free = total.saturating_sub(used).saturating_sub(reserved);
         Ok(())
     }
 

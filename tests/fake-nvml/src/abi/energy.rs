@@ -12,9 +12,10 @@ use nvml_wrapper_sys::bindings::{
 
 use super::buffers::{Buffer, InOut, Out, put};
 use super::export;
+use crate::call::DeviceCall;
 use crate::code;
 use crate::scenario::Device;
-use crate::state::{DeviceCall, Reply};
+use crate::state::Reply;
 use crate::truth::milliwatts;
 
 const VOLTA: u32 = 5;

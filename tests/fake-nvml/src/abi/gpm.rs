@@ -10,9 +10,10 @@ use nvml_wrapper_sys::bindings::{
 
 use super::buffers::{InOut, Out};
 use super::export;
+use crate::call::{Call, DeviceCall};
 use crate::code;
 use crate::scenario::Gpm;
-use crate::state::{self, Call, DeviceCall, GpmSample, Reply};
+use crate::state::{self, GpmSample, Reply};
 
 const HOPPER: u32 = 9;
 /// Samples must be further apart than this.

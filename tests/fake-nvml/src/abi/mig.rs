@@ -7,8 +7,8 @@ use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlDeviceAttributes_t};
 use super::buffers::{Out, put};
 use super::devices::opaque;
 use super::export;
+use crate::call::DeviceCall;
 use crate::code;
-use crate::state::DeviceCall;
 
 /// The greatest number of instances, whether MIG is on or not.
 const MOST: c_uint = 7;

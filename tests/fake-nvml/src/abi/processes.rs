@@ -6,9 +6,10 @@ use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlProcessInfo_v1_t, nvmlProcess
 
 use super::buffers::{self, Buffer, InOut};
 use super::export;
+use crate::call::DeviceCall;
 use crate::code;
 use crate::scenario::{Device, Kind, ParentLists, Process};
-use crate::state::{self, DeviceCall, Reply};
+use crate::state::{self, Reply};
 
 /// "Not available", for memory and for instances.
 const NO_MEMORY: u64 = u64::MAX;

@@ -6,24 +6,25 @@ use nvml_wrapper_sys::bindings::nvmlReturn_t;
 
 use super::buffers::{Buffer, Out, put};
 use super::export;
+use crate::call::{self, Call};
 use crate::code;
-use crate::state::{self, Call};
+use crate::state;
 
 export! {
     fn nvmlInit() {
-        state::init(SYMBOL)
+        call::init(SYMBOL)
     }
 
     fn nvmlInit_v2() {
-        state::init(SYMBOL)
+        call::init(SYMBOL)
     }
 
     fn nvmlInitWithFlags(_flags: c_uint) {
-        state::init(SYMBOL)
+        call::init(SYMBOL)
     }
 
     fn nvmlShutdown() {
-        state::shutdown(SYMBOL)
+        call::shutdown(SYMBOL)
     }
 
     fn nvmlSystemGetDriverVersion(version: Buffer<c_char>, length: c_uint) {

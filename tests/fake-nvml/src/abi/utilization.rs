@@ -10,10 +10,11 @@ use nvml_wrapper_sys::bindings::{
 
 use super::buffers::{Buffer, InOut};
 use super::export;
+use crate::call::DeviceCall;
 use crate::clock::Moment;
 use crate::code;
 use crate::scenario::Device;
-use crate::state::{DeviceCall, Reply};
+use crate::state::Reply;
 
 /// The mean that a caller gets who names no time before.
 const LONG_US: u64 = 20_000_000;
@@ -42,7 +43,7 @@ fn samples(device: &Device, now: Moment, last_seen_us: u64) -> Reply<Vec<Sample>
     let mut busy: BTreeMap<u32, (u128, u128)> = BTreeMap::new();
     for process in &device.processes {
         let there = u128::from(process.presence(from, to));
-        let (sm, memory) = busy.entry(process.pid).or_default();
+        let (sm, memory) = busy.entry(process.host_pid.unwrap_or(process.pid)).or_default();
         *sm += there * u128::from(process.sm_utilization);
         *memory += there * u128::from(process.memory_utilization);
     }

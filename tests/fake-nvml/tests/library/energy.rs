@@ -72,7 +72,8 @@ fn the_counter_shows_the_energy_of_the_scenario() {
         let after = device.counter_mj_at(monotonic_ns());
         assert!((before..=after).contains(&shown), "{before} {shown} {after}");
     }
-    assert!(handle.total_energy_consumption().unwrap() >= 5_000_000 + 6_000 + 60_000);
+    // 60 ms at 100 W, and at least 110 at 500, as the counter is up to 20 ms late.
+    assert!(handle.total_energy_consumption().unwrap() >= 5_000_000 + 6_000 + 55_000);
 }
 
 #[test]

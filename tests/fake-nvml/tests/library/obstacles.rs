@@ -9,6 +9,8 @@ use std::time::Duration;
 use nvidia_ml::scenario::{Device, Fault, Hang, Scenario};
 use nvidia_ml::{SCENARIO_FILE, calls, code, monotonic_ns, patch};
 use nvml_wrapper::Nvml;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_ENERGY, NVML_FI_DEV_POWER_INSTANT};
 
 use crate::{Fixture, kind, ns, wait_until};
 
@@ -90,7 +92,8 @@ fn faults_hit_what_they_name() {
                 Fault::of("nvmlDeviceGetHandleBy*", code::OPERATING_SYSTEM).on(&Device::uuid_of(0)).every(2),
             )
             .fault(Fault::of("nvmlDeviceGetName", code::UNKNOWN).within(0, past))
-            .fault(Fault::of("nvmlDeviceGetUUID", code::UNKNOWN).every(3)),
+            .fault(Fault::of("nvmlDeviceGetUUID", code::UNKNOWN).every(3))
+            .fault(Fault::of("field:186", code::NO_PERMISSION)),
     );
     let nvml = fixture.nvml();
     let (first, second) = (nvml.device_by_index(0).unwrap(), nvml.device_by_index(1).unwrap());
@@ -99,6 +102,9 @@ fn faults_hit_what_they_name() {
     assert_eq!(kind(first.total_energy_consumption()), "Ok");
     assert_eq!(kind(second.total_energy_consumption()), "Timeout");
     assert_eq!(kind(first.name()), "Ok");
+    let fields = first.field_values_for(&[FieldId(NVML_FI_DEV_POWER_INSTANT), FieldId(NVML_FI_DEV_ENERGY)]);
+    let fields = fields.unwrap().into_iter().map(|field| kind(field.unwrap().value));
+    assert_eq!(fields.collect::<Vec<_>>(), ["NoPermission", "Ok"]);
     let every: Vec<String> = (0..6).map(|_| kind(first.uuid())).collect();
     assert_eq!(every, ["Ok", "Ok", "Unknown", "Ok", "Ok", "Unknown"]);
 }
