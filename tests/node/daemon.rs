@@ -69,6 +69,11 @@ impl Daemon {
 
     /// Starts it with this configuration file and waits until it is ready.
     pub(crate) fn configured(config: &str, arguments: &[&str]) -> Self {
+        Self::in_environment(&[], config, arguments)
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn in_environment(environment: &[(String, String)], config: &str, arguments: &[&str]) -> Self {
         let mut files = tempfile::tempdir().expect("a temporary directory");
         let config_file = files.path().join("config.toml");
         fs::write(&config_file, config).expect("write the configuration");
@@ -78,6 +83,7 @@ impl Daemon {
             let mut command = binary();
             command.arg("--config.file").arg(&config_file);
             command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(arguments);
+            command.envs(environment.iter().map(|(name, value)| (name, value)));
             let started = Instant::now();
             let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("start wattprint");
             let mut daemon = Self { child, port, files, ready_after: Duration::ZERO };

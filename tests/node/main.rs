@@ -12,6 +12,7 @@ mod cgroup;
 mod cgroups;
 mod daemon;
 mod exposition;
+mod gpu;
 mod hostile;
 mod http;
 mod lifecycle;

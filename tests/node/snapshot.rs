@@ -46,6 +46,17 @@ impl Snapshot {
         rows(&self.0["meters"]).iter().find(|row| row["device"] == device)
     }
 
+    /// A GPU's row.
+    pub(crate) fn gpu(&self, uuid: &str) -> &Value {
+        let row = rows(&self.0["gpus"]).iter().find(|row| row["uuid"] == uuid);
+        row.unwrap_or_else(|| panic!("{uuid} isn't there"))
+    }
+
+    /// Energy booked for a GPU; none before its meter moved.
+    pub(crate) fn gpu_joules(&self, uuid: &str) -> f64 {
+        self.gpu(uuid)["energy_uj"].as_u64().map_or(0.0, |energy| energy as f64 / 1e6)
+    }
+
     pub(crate) fn dropped(&self, family: &str) -> u64 {
         let row = rows(&self.0["series_dropped"]).iter().find(|row| row["family"] == family);
         row.map_or(0, |row| integer(&row["dropped"]))
@@ -65,6 +76,14 @@ impl Snapshot {
             let workloads: u64 = rows(&self.0["workloads"]).iter().map(|row| energy_of(row, name)).sum();
             assert!(workloads <= energy, "{name}: workloads have {workloads} of {energy}");
         }
+        let mut cards = 0;
+        for gpu in rows(&self.0["gpus"]) {
+            let shares = gpu["energy_by_beneficiary_uj"].as_object().expect("beneficiaries");
+            let sum: u64 = shares.values().map(integer).sum();
+            assert_eq!(sum, gpu["energy_uj"].as_u64().unwrap_or(0), "{gpu}");
+            cards += sum;
+        }
+        assert_eq!(cards, self.energy_uj("gpu"), "the cards make up the node's GPU energy");
     }
 }
 
