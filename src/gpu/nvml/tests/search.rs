@@ -2,9 +2,9 @@
 
 use nvidia_ml::code;
 use nvidia_ml::patch::remove_symbols;
-use nvidia_ml::scenario::{Device, Fault, Scenario};
+use nvidia_ml::scenario::{Device, Fault, Instance, Process, Scenario};
 
-use super::rig::Rig;
+use super::rig::{Rig, limitation_of};
 use crate::gpu::{GpuBackend, Vendor};
 
 #[test]
@@ -82,4 +82,77 @@ fn a_driver_that_was_loaded_anew_is_initialised_once_more() {
     rig.found.clear();
     rig.find();
     rig.read();
+}
+
+#[test]
+fn an_old_library_that_lacks_nearly_all_still_shows_the_device() {
+    let mut rig = Rig::idle(Scenario::of([Device::hopper(1).process(Process::compute(7).sm(50))]));
+    let missing = [
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetSamples",
+        "nvmlDeviceGetFieldValues",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetEnforcedPowerLimit",
+        "nvmlDeviceGetUtilizationRates",
+        "nvmlDeviceGetMemoryInfo_v2",
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+        "nvmlDeviceGetProcessUtilization",
+        "nvmlDeviceGetMigMode",
+        "nvmlDeviceGetAccountingMode",
+    ];
+    remove_symbols(&rig.library, &missing).unwrap();
+    rig.find();
+    let reading = rig.read();
+    assert_eq!((reading.energy, reading.utilization, reading.memory_used), (None, None, None));
+    assert_eq!((reading.power_limit, &reading.clients, &reading.work), (None, &None, &None));
+    for what in ["clients", "sm_util"] {
+        assert_eq!(limitation_of(&reading, what).unwrap(), "not known to this driver or its library");
+    }
+}
+
+#[test]
+fn an_old_library_without_calls_for_instances_leaves_them_out() {
+    let device = Device::hopper(1)
+        .gpm(0.0, 50.0)
+        .mig([Instance::slice(1, 0)])
+        .process(Process::compute(7).instance(7, 0));
+    for missing in [
+        "nvmlGpmSampleFree",
+        "nvmlGpmSampleAlloc",
+        "nvmlGpmMetricsGet",
+        "nvmlGpmMigSampleGet",
+        "nvmlDeviceGetGpuInstanceId",
+        "nvmlDeviceGetComputeInstanceId",
+        "nvmlDeviceGetMaxMigDeviceCount",
+    ] {
+        let mut rig = Rig::idle(Scenario::of([device.clone()]));
+        remove_symbols(&rig.library, &[missing]).unwrap();
+        rig.find();
+        let first = rig.read();
+        assert!(first.mig && first.clients.unwrap().len() == 1, "{missing}");
+        rig.try_read(0, 1_000).unwrap();
+    }
+}
+
+#[test]
+fn errors_now_and_then_neither_stop_the_reader_nor_turn_its_energy_back() {
+    let scenario = Scenario::of([Device::hopper(1).power(0, 300.0).process(Process::compute(7).sm(50))])
+        .fault(Fault::of("nvmlDeviceGet*", code::UNKNOWN).every(5));
+    let mut rig = Rig::idle(scenario.clone());
+    rig.scenario.faults.clear();
+    rig.save();
+    rig.find();
+    rig.scenario = scenario;
+    rig.save();
+    let (mut good, mut total) = (0, 0);
+    for _ in 0..100 {
+        if let Ok(reading) = rig.try_read(0, 1_000) {
+            let now = reading.energy.unwrap().total.get();
+            assert!(now >= total);
+            (good, total) = (good + 1, now);
+        }
+    }
+    assert!((20..100).contains(&good), "{good}");
 }
