@@ -284,7 +284,8 @@ impl GpuBank {
         let mut seen = Vec::with_capacity(found.len());
         let mut unwanted = Vec::new();
         for Found { identity, reader } in found {
-            let is_same = |device: &Device| device.backend == backend && device.identity.uuid == identity.uuid;
+            let is_same =
+                |device: &Device| device.backend == backend && device.identity.uuid == identity.uuid;
             let known = self.devices.iter().position(is_same);
             let known = known.or_else(|| (self.devices.len() < MAX_DEVICES).then_some(self.devices.len()));
             let Some(place) = known.filter(|place| !seen.contains(place)) else {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crate::gpu::bank::energy::{Energy, join};
 use crate::gpu::worker::Worker;
-use crate::gpu::{
-    Consequence, DeviceFailure, DeviceReading, DeviceTick, GpuDelta, GpuIdentity, Tick,
-};
+use crate::gpu::{Consequence, DeviceFailure, DeviceReading, DeviceTick, GpuDelta, GpuIdentity, Tick};
 
 /// A device that is down is looked for after this time, then after twice as long each time.
 const SEARCH_FIRST: Duration = Duration::from_secs(10);
@@ -171,6 +169,12 @@ impl Device {
     /// Whether it was asked in this tick and hasn't answered.
     pub(super) const fn is_awaited(&self) -> bool {
         self.fresh && self.asked.is_some()
+    }
+
+    /// Whether a request is unanswered.
+    #[cfg(test)]
+    pub(super) const fn is_asked(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Marks it down if it has been silent for the deadline.
