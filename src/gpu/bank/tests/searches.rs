@@ -190,7 +190,7 @@ fn released_devices_are_left_alone_and_their_energy_is_kept() {
     let a = device(&tick, "a");
     assert_eq!((a.up, &*a.reason, error(&tick).as_deref()), (false, "released", Some("released")));
     assert!(searches(&mut rig, 100).is_empty());
-    assert_eq!(rig.world().forgets, 1);
+    rig.wait_for_forgets(1);
     rig.bank.resume();
     let tick = rig.tick();
     let delta = device(&tick, "a").delta.unwrap();
