@@ -242,6 +242,19 @@ fn six_stale_searches_in_a_row_ask_for_a_new_container() {
 }
 
 #[test]
+fn other_failures_between_begin_the_count_anew() {
+    let mut rig = Rig::new(1);
+    for (stale, until) in [(true, 3), (false, 4), (true, 10)] {
+        rig.world().broken = Some(broken("version mismatch", stale));
+        while rig.world().finds < until {
+            assert_eq!(rig.bank.needs_new_container(), None);
+            rig.tick();
+        }
+    }
+    assert_eq!(rig.bank.needs_new_container(), Some("version mismatch"));
+}
+
+#[test]
 fn the_first_search_is_waited_for() {
     let mut rig = Rig::with_wait(1, Duration::from_secs(20));
     rig.advance(1_000);
