@@ -270,22 +270,20 @@ impl Scanner {
     fn take(&mut self, pid: u32, fdinfo: Fdinfo, now: Duration, elapsed: Option<Duration>) -> Key {
         let key: Key = (Arc::from(fdinfo.device), fdinfo.client);
         let before = self.clients.remove(&key);
-        let (mut engines, is_read) = match before {
+        let mut engines = match before {
             Some(client) if client.scan == self.scan => {
                 // Two files of it, neither known before: the first has counted.
                 self.clients.insert(key.clone(), client);
                 return key;
             }
-            Some(client) => (client.engines, true),
-            None => (BTreeMap::new(), false),
+            Some(client) => client.engines,
+            None => BTreeMap::new(),
         };
         let mut done: u64 = 0;
         for (name, engine) in fdinfo.engines {
             let known = engines.get(&name).copied();
             if let Some(elapsed) = elapsed {
-                // amdgpu leaves out engines without any time, so a class that appears began at zero.
-                let since = known.or(is_read.then(Engine::default));
-                done = done.saturating_add(worked(since, engine, elapsed));
+                done = done.saturating_add(worked(known, engine, elapsed));
             }
             engines.insert(name, larger(known, engine));
         }
@@ -336,7 +334,8 @@ impl Scanner {
     }
 }
 
-/// Busy nanoseconds since the last scan; `since` is none for a client that is new.
+/// Busy nanoseconds since the last scan. `since` is none where the client is new, or its use of the class: amdgpu leaves
+/// out classes without any time.
 fn worked(since: Option<Engine>, now: Engine, elapsed: Duration) -> u64 {
     let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     if let Some(busy) = now.busy {
