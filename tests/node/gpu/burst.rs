@@ -76,6 +76,67 @@ pub(crate) fn at_rest(device: Device) -> Device {
     device.power(0, REST)
 }
 
+/// A burst of which the first look was taken.
+#[derive(Debug)]
+pub(crate) struct Running {
+    from_ns: u64,
+    before: Exposition,
+    /// When power rises, and when it is at rest again.
+    pub(crate) begin: Duration,
+    end: Duration,
+}
+
+impl Running {
+    /// Every GPU is going to draw 400 W for 2 s.
+    pub(crate) fn begin(stage: &mut Stage, daemon: &Daemon) -> Self {
+        let (watts, length) = BURST;
+        Self::with(stage, daemon, |rest, begin| vec![(begin, watts), (begin + length, rest)])
+    }
+
+    /// `power` makes segments of the power at rest and the time to begin.
+    fn with(
+        stage: &mut Stage,
+        daemon: &Daemon,
+        power: impl Fn(f64, Duration) -> Vec<(Duration, f64)>,
+    ) -> Self {
+        let from_ns = tick_ns(&daemon.ticks(1));
+        let before = daemon.scrape();
+        let begin = now() + NOTICE;
+        stage.change(|scenario| {
+            for device in &mut scenario.devices {
+                extend(&mut device.power, begin, &power);
+                if let Some(module) = &mut device.module {
+                    extend(&mut module.power, begin, &power);
+                }
+            }
+        });
+        let ends = stage.scenario.devices.iter().filter_map(|device| device.power.last());
+        let end = ends.map(|segment| segment.from_ns).max().expect("power");
+        Self { from_ns, before, begin, end: Duration::from_nanos(end) }
+    }
+
+    /// Waits until all is over and the daemon has seen it.
+    pub(crate) fn end(self, stage: &Stage, daemon: &Daemon) -> Burst {
+        let has_counter = |device: &Device| device.energy_counter;
+        // Counters move up to 100 ms late, and power may be the mean of a second.
+        let late = if stage.scenario.devices.iter().all(has_counter) { 100 } else { 1_200 };
+        let end = self.end + Duration::from_millis(late);
+        wait_for("the end of the burst", PATIENCE, || (now() > end).then_some(()));
+        let last = daemon.ticks(1);
+        let to_ns = tick_ns(&last);
+        let after = daemon.scrape();
+        assert_sound(&self.before, &after);
+        let uuids = stage.scenario.devices.iter().map(|device| device.uuid.clone());
+        let truth = uuids.map(|uuid| (uuid.clone(), stage.joules(&uuid, self.from_ns, to_ns))).collect();
+        Burst { before: self.before, after, last, truth }
+    }
+}
+
+/// The time of the scenario.
+pub(crate) fn now() -> Duration {
+    Duration::from_nanos(monotonic_ns())
+}
+
 /// Two looks at a daemon, and what happened between them.
 #[derive(Debug)]
 pub(crate) struct Burst {
@@ -89,67 +150,31 @@ pub(crate) struct Burst {
 impl Burst {
     /// Has every GPU draw 400 W for 2 s.
     pub(crate) fn play(stage: &mut Stage, daemon: &Daemon) -> Self {
-        Self::with(stage, daemon, |rest, begin| {
-            let (watts, length) = BURST;
-            vec![(begin, watts), (begin + length, rest)]
-        })
+        Running::begin(stage, daemon).end(stage, daemon)
     }
 
-    /// The same, but power rises and falls in a straight line, so that samples of it tell the energy.
+    /// The same, but power rises and falls in a straight line, so that readings of it tell the energy.
     pub(crate) fn slowly(stage: &mut Stage, daemon: &Daemon) -> Self {
         const STEPS: u32 = 150;
         const STEP: Duration = Duration::from_millis(10);
-        Self::with(stage, daemon, |rest, begin| {
+        let running = Running::with(stage, daemon, |rest, begin| {
             let rise = |step: u32| rest + (BURST.0 - rest) * f64::from(step) / f64::from(STEPS);
             let up = (1..=STEPS).map(|step| (begin + STEP * step, rise(step)));
             let down = (1..=STEPS).map(|step| (begin + STEP * (STEPS + 100 + step), rise(STEPS - step)));
             up.chain(down).collect()
-        })
+        });
+        running.end(stage, daemon)
     }
 
     /// Leaves power as it is for 2 s.
     pub(crate) fn none(stage: &mut Stage, daemon: &Daemon) -> Self {
-        Self::with(stage, daemon, |rest, begin| vec![(begin + BURST.1, rest)])
-    }
-
-    /// `power` makes segments of the power at rest and the time to begin.
-    fn with(
-        stage: &mut Stage,
-        daemon: &Daemon,
-        power: impl Fn(f64, Duration) -> Vec<(Duration, f64)>,
-    ) -> Self {
-        let first = daemon.ticks(1);
-        let from = tick_ns(&first);
-        let before = daemon.scrape();
-        let begin = Duration::from_nanos(monotonic_ns()) + NOTICE;
-        stage.change(|scenario| {
-            for device in &mut scenario.devices {
-                extend(&mut device.power, begin, &power);
-                if let Some(module) = &mut device.module {
-                    extend(&mut module.power, begin, &power);
-                }
-            }
-        });
-        let ends = stage.scenario.devices.iter().filter_map(|device| device.power.last());
-        let end = ends.map(|segment| segment.from_ns).max().expect("power");
-        // Counters move up to 100 ms late, averaged power is a second old.
-        let settled = if stage.scenario.devices.iter().all(|device| device.energy_counter) { 100 } else { 1_200 };
-        let end = end + settled * 1_000_000;
-        wait_for("the end of the burst", PATIENCE, || (monotonic_ns() > end).then_some(()));
-        let last = daemon.ticks(0);
-        let to = tick_ns(&last);
-        let after = daemon.scrape();
-        assert_sound(&before, &after);
-        let uuids = stage.scenario.devices.iter().map(|device| device.uuid.clone());
-        let truth = uuids.map(|uuid| (uuid.clone(), stage.joules(&uuid, from, to))).collect();
-        Self { before, after, last, truth }
+        Running::with(stage, daemon, |rest, begin| vec![(begin + BURST.1, rest)]).end(stage, daemon)
     }
 
     /// What a counter, or all that have these labels, rose by.
     pub(crate) fn rise(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let sum = |scrape: &Exposition| {
-            scrape.select(name, labels).iter().map(|sample| sample.value).sum::<f64>()
-        };
+        let sum =
+            |scrape: &Exposition| scrape.select(name, labels).iter().map(|sample| sample.value).sum::<f64>();
         sum(&self.after) - sum(&self.before)
     }
 

@@ -81,11 +81,8 @@ fn instances_split_by_how_busy_they_are_or_else_by_size() {
         let device = at_rest(device.mig(instances));
         users.into_iter().fold(device, Device::process)
     };
-    let devices = [
-        cut(Device::hopper(0).gpm(30.0, 30.0), 0),
-        cut(Device::hopper(1), 1),
-        cut(Device::ampere(2), 2),
-    ];
+    let devices =
+        [cut(Device::hopper(0).gpm(30.0, 30.0), 0), cut(Device::hopper(1), 1), cut(Device::ampere(2), 2)];
     let mut stage = Stage::new(Scenario::of(devices));
     let daemon = stage.start("", &[QUICK]);
     let burst = Burst::play(&mut stage, &daemon);
@@ -132,10 +129,8 @@ fn what_nobody_can_be_found_for_is_unattributed() {
     let device = |number| at_rest(Device { gpu_utilization: 80, ..Device::hopper(number) });
     // No machine gives such a pid (proc_sys_kernel(5), pid_max).
     let stranger = || Process::compute(u32::MAX >> 1).memory(1 << 30);
-    let devices = [
-        device(0).process(stranger().sm(60)),
-        device(1).process(stranger().sm(20)).process(a.on_gpu(60, 1)),
-    ];
+    let devices =
+        [device(0).process(stranger().sm(60)), device(1).process(stranger().sm(20)).process(a.on_gpu(60, 1))];
     let mut stage = Stage::new(Scenario::of(devices));
     let daemon = stage.start("", &[QUICK]);
     let burst = Burst::play(&mut stage, &daemon);
@@ -160,8 +155,8 @@ fn lists_that_may_not_be_read_leave_the_work_as_evidence() {
     let mut scenario = Scenario::of([device(0), device(1)])
         .fault(Fault::of("nvmlDeviceGetProcess*", code::NOT_SUPPORTED).on(&uuids[1]));
     for list in ["Compute", "Graphics", "MPSCompute"] {
-        scenario = scenario
-            .fault(Fault::of(&format!("nvmlDeviceGet{list}RunningProcesses*"), code::NO_PERMISSION));
+        scenario =
+            scenario.fault(Fault::of(&format!("nvmlDeviceGet{list}RunningProcesses*"), code::NO_PERMISSION));
     }
     let mut stage = Stage::new(scenario);
     let daemon = stage.start("", &[QUICK]);

@@ -1,12 +1,15 @@
 //! MIG: a card that is cut into instances, and cut anew.
 
+use std::time::Duration;
+
 use nvidia_ml::monotonic_ns;
 use nvidia_ml::scenario::{Device, Instance, Mig, ParentLists, Process, Scenario};
 
-use crate::assert_close;
 use crate::cgroups::sandbox;
-use crate::gpu::burst::{Burst, QUICK, User, at_rest};
+use crate::daemon::PATIENCE;
+use crate::gpu::burst::{Burst, QUICK, Running, User, at_rest, now};
 use crate::gpu::{Stage, TOLERANCE};
+use crate::{assert_close, wait_for};
 
 /// An instance at a place, with so many multiprocessors; its number is 7 above the place's.
 fn instance(device: u8, place: u32, multiprocessors: u32) -> Instance {
@@ -27,8 +30,8 @@ fn owners_are_found_whatever_the_cards_own_lists_say() {
     let users = [0; 3].map(|_| User::start(&sandbox));
     let cut = |number, parent| {
         let sizes = [(0, 14), (2, 28), (5, 56)];
-        let mut device = at_rest(Device::ampere(number))
-            .mig(sizes.map(|(place, size)| instance(number, place, size)));
+        let mut device =
+            at_rest(Device::ampere(number)).mig(sizes.map(|(place, size)| instance(number, place, size)));
         for (user, (place, _)) in users.iter().zip(sizes) {
             // Memory would tell otherwise.
             device = device.process(within(user, 4, place + 7));
@@ -99,28 +102,33 @@ fn a_new_layout_is_found_and_no_joule_is_lost() {
         burst.assert_shares(uuid, "mig_slice", &[(&a, 0.25), (&b, 0.75)]);
     }
 
-    let now = monotonic_ns();
-    let whole = daemon.scrape();
+    // The layout changes while the cards work.
+    let running = Running::begin(&mut stage, &daemon);
+    let change = running.begin + Duration::from_millis(700);
+    wait_for("the middle of the burst", PATIENCE, || (now() > change).then_some(()));
+    let change = monotonic_ns();
     stage.change(|scenario| {
         for (device, number) in scenario.devices.iter_mut().zip(0..) {
             device.mig_generation += 1;
             let instances = [instance(number, 3, 64), instance(number, 0, 16)];
             device.mig.as_mut().unwrap().instances = instances.into();
-            device.processes.iter_mut().for_each(|process| process.until_ns = Some(now));
+            device.processes.iter_mut().for_each(|process| process.until_ns = Some(change));
             for process in [within(&a, 1, 10), within(&b, 9, 7)] {
-                device.processes.push(Process { from_ns: now, ..process });
+                device.processes.push(Process { from_ns: change, ..process });
             }
         }
     });
-    daemon.until("the new layout", |snapshot| {
-        uuids.iter().all(|uuid| snapshot.gpu(uuid)["method"] == "mig_slice" && snapshot.gpu(uuid)["clients"] == 2)
-    });
+    let whole = running.end(&stage, &daemon);
+    for uuid in &uuids {
+        assert_close(uuid, whole.gpu(uuid), whole.truth(uuid), TOLERANCE);
+        assert_close("containers", whole.kind(uuid, "container"), whole.gpu(uuid), 1e-6);
+    }
     let burst = Burst::play(&mut stage, &daemon);
     for uuid in &uuids {
         burst.assert_shares(uuid, "mig_slice", &[(&a, 0.8), (&b, 0.2)]);
         assert_eq!(burst.last.gpu(uuid)["up"], true);
     }
-    whole.assert_never_falls(&burst.after);
+    whole.after.assert_never_falls(&burst.after);
     daemon.finish();
 }
 

@@ -52,13 +52,11 @@ fn processes_that_only_their_work_tells_of_get_their_share() {
 fn accounts_bring_back_what_lived_between_two_ticks() {
     let Some(sandbox) = sandbox("accounts_bring_back_what_lived_between_two_ticks") else { return };
     let (steady, short) = (User::start(&sandbox), User::start(&sandbox));
-    let uuid = Device::uuid_of(0);
     let device = busy(0).process(steady.on_gpu(50, 1)).accounting(Accounting::default()).power(0, 400.0);
     let mut stage = Stage::new(Scenario::of([device]));
     let daemon = stage.start("", &["--sample.interval=500ms"]);
     daemon.ticks(1);
-    let account =
-        Accounted { pid: short.pid(), gpu_utilization: 100, time_ms: 500, ..Accounted::default() };
+    let account = Accounted { pid: short.pid(), gpu_utilization: 100, time_ms: 500, ..Accounted::default() };
     stage.change(|scenario| {
         scenario.devices[0].accounting.as_mut().unwrap().processes.push(account);
     });
