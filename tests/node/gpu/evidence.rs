@@ -1,7 +1,7 @@
 //! One test for each rung of evidence.
 
 use nvidia_ml::code;
-use nvidia_ml::scenario::{Device, Fault, Instance, Process, Scenario};
+use nvidia_ml::scenario::{Device, Fault, Instance, Kind, Process, Scenario};
 
 use crate::assert_close;
 use crate::cgroups::sandbox;
@@ -64,6 +64,33 @@ fn work_splits_by_time_on_the_processors_and_inside_an_owner_too() {
     assert_close("active", burst.state(&a, "active"), 0.75 * burst.truth(&uuid), TOLERANCE);
     assert!((burst.after.value("wattprint_gpu_clients", &[("uuid", &uuid)]) - 3.0).abs() < 1e-9);
     assert_eq!(burst.last.limitations(&uuid), []);
+    daemon.finish();
+}
+
+#[test]
+fn graphics_count_once_and_what_is_in_no_container_counts_too() {
+    let test = "graphics_count_once_and_what_is_in_no_container_counts_too";
+    let Some(sandbox) = sandbox(test) else { return };
+    let (a, b) = (User::start(&sandbox), User::start(&sandbox));
+    let outside = sandbox.cgroup("system.slice/display.service");
+    let unit = one_more(&outside);
+    let busy = |number| at_rest(Device { gpu_utilization: 80, ..Device::hopper(number) });
+    let shown = busy(0)
+        .process(a.on_gpu(60, 1).kind(Kind::Graphics))
+        .process(b.on_gpu(20, 1).kind(Kind::ComputeGraphics));
+    let mixed = busy(1).process(a.on_gpu(20, 1)).process(Process::compute(unit.pid()).sm(60));
+    let mut stage = Stage::new(Scenario::of([shown, mixed]));
+    let daemon = stage.start("", &[QUICK]);
+    let burst = Burst::play(&mut stage, &daemon);
+    let uuids = [0, 1].map(Device::uuid_of);
+    burst.assert_shares(&uuids[0], "sm_util", &[(&a, 0.75), (&b, 0.25)]);
+    assert_eq!(burst.last.gpu(&uuids[0])["clients"], 2);
+    burst.assert_shares(&uuids[1], "sm_util", &[(&a, 0.25), (&b, 0.0)]);
+    let expected = 0.75 * burst.truth(&uuids[1]);
+    assert_close("units", burst.kind(&uuids[1], "unit"), expected, TOLERANCE);
+    let labels = [("unit", "display.service"), ("component", "gpu"), ("state", "active")];
+    let got = burst.rise("wattprint_unit_energy_joules_total", &labels);
+    assert_close("the unit", got, expected, TOLERANCE);
     daemon.finish();
 }
 
