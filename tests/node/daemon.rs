@@ -18,7 +18,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary, without settings from outside.
 pub(crate) fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wattprint"));
+    binary_under(&[])
+}
+
+/// The same, started by another program: `wrapper` is that and its arguments, which the binary's path follows.
+pub(crate) fn binary_under(wrapper: &[&str]) -> Command {
+    let own = env!("CARGO_BIN_EXE_wattprint");
+    let mut command = match wrapper {
+        [] => Command::new(own),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(own);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WATTPRINT_") {
             command.env_remove(name);
@@ -74,13 +87,23 @@ impl Daemon {
 
     /// The same with more in its environment.
     pub(crate) fn in_environment(environment: &[(String, String)], config: &str, arguments: &[&str]) -> Self {
+        Self::wrapped(&[], environment, config, arguments)
+    }
+
+    /// The same, started by another program, which gets all signals in its place.
+    pub(crate) fn wrapped(
+        wrapper: &[&str],
+        environment: &[(String, String)],
+        config: &str,
+        arguments: &[&str],
+    ) -> Self {
         let mut files = tempfile::tempdir().expect("a temporary directory");
         let config_file = files.path().join("config.toml");
         fs::write(&config_file, config).expect("write the configuration");
         for _ in 0..10 {
             let port = free_port();
             let log = File::create(files.path().join("log")).expect("create the log");
-            let mut command = binary();
+            let mut command = binary_under(wrapper);
             command.arg("--config.file").arg(&config_file);
             command.arg(format!("--web.listen-address=127.0.0.1:{port}")).args(arguments);
             command.envs(environment.iter().map(|(name, value)| (name, value)));

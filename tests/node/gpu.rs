@@ -1,7 +1,15 @@
 //! GPUs, through a library that imitates NVML: what is scraped must be what the scenario says.
 
+mod burst;
+mod energy;
 mod evidence;
 mod hardware;
+mod mig;
+mod mps;
+mod namespaces;
+mod parked;
+mod survey;
+mod turnover;
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,10 +18,10 @@ use nvidia_ml::scenario::Scenario;
 use nvidia_ml::{library_in, monotonic_ns};
 use tempfile::TempDir;
 
-use crate::assert_close;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use crate::exposition::Exposition;
 use crate::snapshot::Snapshot;
+use crate::{assert_close, wait_for};
 
 /// How far joules may be from the scenario's own.
 pub(crate) const TOLERANCE: f64 = 0.01;
@@ -114,11 +122,15 @@ impl Span {
     }
 }
 
-/// The end of a snapshot's tick on the monotonic clock.
+/// When a snapshot's tick began, which is when its GPUs were asked, on the monotonic clock.
 pub(crate) fn tick_ns(snapshot: &Snapshot) -> u64 {
-    let age = unix_seconds() - snapshot.unix_time();
+    let (now_ns, now) = wait_for("two clocks read at once", PATIENCE, || {
+        let (before, now, after) = (monotonic_ns(), unix_seconds(), monotonic_ns());
+        (after - before < 1_000_000).then_some((before, now))
+    });
+    let age = now - snapshot.unix_time() + snapshot.sample_seconds();
     let age = std::time::Duration::from_secs_f64(age.max(0.0));
-    monotonic_ns() - u64::try_from(age.as_nanos()).expect("a short time")
+    now_ns - u64::try_from(age.as_nanos()).expect("a short time")
 }
 
 fn unix_seconds() -> f64 {

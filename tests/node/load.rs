@@ -30,7 +30,18 @@ pub(crate) struct Load(Child);
 impl Load {
     /// Starts it inside a cgroup; `mode` is as `burn.c` describes.
     pub(crate) fn start(cgroups: &[&Cgroup], mode: &[&str]) -> Self {
-        let mut command = Command::new(program());
+        Self::of(program(), cgroups, mode)
+    }
+
+    /// The same under another name, which is made in `directory`.
+    pub(crate) fn named(name: &str, directory: &Path, cgroups: &[&Cgroup], mode: &[&str]) -> Self {
+        let copy = directory.join(name);
+        std::fs::copy(program(), &copy).expect("copy burn");
+        Self::of(&copy, cgroups, mode)
+    }
+
+    fn of(program: &Path, cgroups: &[&Cgroup], mode: &[&str]) -> Self {
+        let mut command = Command::new(program);
         for cgroup in cgroups {
             command.arg("-g").arg(cgroup.directory().join("cgroup.procs"));
         }

@@ -10,7 +10,7 @@ use crate::snapshot::{energy_of, integer};
 use crate::{assert_close, skip};
 
 /// The pid that the next process of this pid namespace gets is one above this (proc_sys_kernel(5)).
-const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+pub(crate) const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
 #[test]
 fn a_pid_that_is_used_again_starts_from_its_own_time() {

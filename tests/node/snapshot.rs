@@ -15,6 +15,11 @@ impl Snapshot {
         self.0["unix_time_seconds"].as_f64().expect("unix_time_seconds")
     }
 
+    /// What the tick took, from its begin to this picture.
+    pub(crate) fn sample_seconds(&self) -> f64 {
+        self.0["sample_duration_seconds"].as_f64().expect("sample_duration_seconds")
+    }
+
     pub(crate) fn component(&self, name: &str) -> Option<&Value> {
         rows(&self.0["components"]).iter().find(|row| row["component"] == name)
     }
@@ -55,6 +60,13 @@ impl Snapshot {
     /// Energy booked for a GPU; none before its meter moved.
     pub(crate) fn gpu_joules(&self, uuid: &str) -> f64 {
         self.gpu(uuid)["energy_uj"].as_u64().map_or(0.0, |energy| energy as f64 / 1e6)
+    }
+
+    /// What keeps a GPU from better evidence: what is off, and why.
+    pub(crate) fn limitations(&self, uuid: &str) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let rows = rows(&self.gpu(uuid)["limitations"]).iter();
+        rows.map(|row| (text(&row["what"]), text(&row["reason"]))).collect()
     }
 
     pub(crate) fn dropped(&self, family: &str) -> u64 {

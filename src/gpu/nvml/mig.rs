@@ -3,7 +3,7 @@
 //! Energy exists for the whole device only, and there is no utilisation of processes. Who runs where is told by the
 //! device's own lists, if the daemon may see all instances there, or else by each MIG device's list. Handles of
 //! MIG devices end with every change of the layout, which others make at any time: they are looked up anew every
-//! ten seconds, and at once when one is refused.
+//! ten seconds, and at once when one is refused or a process runs in an instance that isn't known.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ enum Listed {
 pub(super) struct Mig {
     parts: Vec<Part>,
     renewed: Option<Duration>,
+    /// Instances with processes that the last look didn't find.
+    missing: BTreeSet<u32>,
     way: Option<(Way, Duration)>,
     parent: Lists,
     count: Latch,
@@ -90,9 +92,19 @@ impl Mig {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
         }
         let busy: BTreeSet<u32> = clients.iter().flatten().filter_map(|client| client.instance).collect();
+        if self.missing(&busy).any(|instance| !self.missing.contains(&instance)) {
+            self.renew(handle, at)?;
+        }
+        // Those stay unknown until the next look that is due.
+        self.missing = self.missing(&busy).collect();
         let mut instances = group(self.parts.iter().map(Described::from));
         self.gpm.read(handle, &mut instances, &busy, now, limitations)?;
         Ok((clients, instances))
+    }
+
+    fn missing<'a>(&'a self, busy: &'a BTreeSet<u32>) -> impl Iterator<Item = u32> + 'a {
+        let is_known = |instance: &u32| self.parts.iter().any(|part| part.instance == *instance);
+        busy.iter().copied().filter(move |instance| !is_known(instance))
     }
 
     fn clients(
