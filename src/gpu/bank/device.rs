@@ -171,6 +171,12 @@ impl Device {
         self.fresh && self.asked.is_some()
     }
 
+    /// Whether a request is unanswered.
+    #[cfg(test)]
+    pub(super) const fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Marks it down if it has been silent for the deadline.
     pub(super) fn judge(&mut self, now: Duration, deadline: Duration) {
         let Some(asked) = self.asked.filter(|_| !self.stuck) else {

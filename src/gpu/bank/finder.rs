@@ -126,6 +126,12 @@ impl Finder {
         self.busy.as_ref().is_some_and(|busy| now.saturating_sub(busy.since) >= self.patience.deadline)
     }
 
+    /// The number of its supervisor, if that was asked something.
+    #[cfg(test)]
+    pub(super) fn busy_number(&self) -> Option<u64> {
+        self.supervisor.as_ref().filter(|_| self.busy.is_some()).map(Supervisor::generation)
+    }
+
     /// Why only a new container helps.
     pub(super) fn needs_new_container(&self) -> Option<&str> {
         self.stale_reason.as_deref().filter(|_| self.stale >= STALE)

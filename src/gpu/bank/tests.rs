@@ -1,1 +1,6 @@
+//! The bank over scripted backends: threads and channels are real, the clock is set by hand.
 
+mod devices;
+mod property;
+mod rig;
+mod searches;

@@ -58,6 +58,29 @@ fn a_reset_is_believed_at_the_second_look() {
 }
 
 #[test]
+fn what_a_counter_shows_after_a_reset_counts_if_it_starts_at_zero() {
+    let run = |stated: Option<Watts>, joules: &[u64]| {
+        let mut tracker = CounterTracker::new(stated).counting_from_zero();
+        let outcomes: Vec<Outcome> =
+            (0..).zip(joules).map(|(s, j)| tracker.observe(j * 1_000_000, None, at(s))).collect();
+        (tracker.resets(), outcomes.last().copied())
+    };
+    let limit = Some(Watts(300.0));
+    assert_eq!(run(limit, &[50_000, 50_100, 120, 240]), (1, Some(delta(240, 1))));
+    assert_eq!(run(limit, &[50_000, 50_100, 120, 120]), (1, Some(delta(120, 1))), "standing confirms it too");
+    assert_eq!(run(limit, &[50_000, 50_100, 301, 401]), (1, Some(delta(100, 2))), "too much for a second");
+    assert_eq!(
+        run(None, &[50_000, 50_100, 99, 199]),
+        (1, Some(delta(199, 1))),
+        "the power believed is a limit"
+    );
+    assert_eq!(run(None, &[50_000, 50_100, 101, 201]), (1, Some(delta(100, 2))));
+    assert_eq!(run(limit, &[100, 200, 150, 160]), (1, Some(delta(10, 2))), "a step back is no new beginning");
+    let jump = [150, 250, 900_000, 900_000, 260, 270];
+    assert_eq!(run(limit, &jump), (2, Some(delta(10, 4))), "nor is a fall from a jump");
+}
+
+#[test]
 fn a_value_above_the_range_is_ignored() {
     let mut tracker = CounterTracker::default();
     tracker.observe(0, Some(RANGE), at(0));
