@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
 TEST_TOOLS = prometheus:promtool gcc:cc
 
-.PHONY: run test lint bench audit tools
+.PHONY: run test test-gpu lint bench audit tools
 
 run:
 	$(CARGO) run --release
@@ -13,12 +13,20 @@ run:
 test: tools lint
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --package fake-nvml
 	$(CARGO) test --locked --lib --bins --benches
 	$(CARGO) test --locked --test '*'
 
+# Needs an NVIDIA GPU that nobody else uses, root (it makes cgroups) and nvidia-smi. Compares joules, and leaves a table
+# in target/tmp/accuracy.md.
+test-gpu: tools
+	rm -f target/tmp/accuracy.md
+	$(CARGO) test --locked --release --test node gpu::hardware -- --ignored --nocapture
+	cat target/tmp/accuracy.md
+
 lint:
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 # Installs what is missing. As root it does so itself; otherwise through sudo.
 tools:

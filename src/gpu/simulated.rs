@@ -331,8 +331,8 @@ mod tests {
         let mut found = SimulatedBackend::new(&settings(dir.path())).find().unwrap().found;
         (found[0].reader)(&at(1)).unwrap();
         let reading = (found[0].reader)(&at(11)).unwrap();
-        assert_eq!((reading.work, reading.utilization), (Some(Vec::new()), Some(0.0)));
         assert_eq!(pids(&reading), [10]);
+        assert_eq!((reading.work, reading.utilization), (Some(Vec::new()), Some(0.0)));
     }
 
     #[test]

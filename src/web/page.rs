@@ -1,5 +1,7 @@
 //! The status page: what a person wants to know first, in plain HTML that needs nothing else.
 
+mod gpus;
+
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ fn write_page(
         None => html.write_str("<p>The first sample isn't there yet.</p>\n")?,
         Some(snapshot) => {
             write_node(html, snapshot, now)?;
+            gpus::write(html, snapshot)?;
             write_workloads(html, snapshot)?;
             write_meters(html, snapshot)?;
             write_collectors(html, snapshot)?;
@@ -301,6 +304,9 @@ mod tests {
             "slurm 4711",
             "no permission to read energy_uj",
             "/proc isn&#39;t readable",
+            "<h2>GPUs</h2>",
+            "<td class=\"n\">83 %</td><td class=\"n\">3</td><td>sm_util</td>",
+            "<td>call hangs</td>",
             "href=\"/metrics\"",
             "href=\"/api/v1/snapshot\"",
             "href=\"/-/healthy\"",

@@ -1,6 +1,7 @@
 //! GPUs, through a library that imitates NVML: what is scraped must be what the scenario says.
 
 mod evidence;
+mod hardware;
 
 use std::fs;
 use std::path::PathBuf;

@@ -15,8 +15,8 @@ use crate::gpu::nvml::raw::{GpmBuffer, Handle};
 use crate::gpu::{DeviceFailure, Instance, Limitation};
 use crate::meters::Tick;
 
-/// The driver wants samples to be further apart than this.
-const APART: Duration = Duration::from_millis(100);
+/// The driver wants samples to be 100 ms apart; between the clock and the call some time passes.
+const APART: Duration = Duration::from_millis(120);
 
 /// Reads the instances of one device.
 #[derive(Default)]

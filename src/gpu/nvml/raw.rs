@@ -133,7 +133,8 @@ impl GpmBuffer {
     /// The share of streaming multiprocessors that was busy between two samples, 0 to 1 (metric 2). None if the
     /// driver gives no number.
     pub(super) fn sm_utilization(older: &Self, newer: &Self) -> Result<Option<f64>, NvmlError> {
-        // SAFETY: both buffers are alive, and the wrappers around them are never dropped, so nothing is freed twice.
+        // SAFETY: both buffers are alive and of one library, as every meter makes both from one handle; the wrappers
+        // around them are never dropped, so nothing is freed twice.
         let wrap =
             |buffer: &Self| ManuallyDrop::new(unsafe { GpmSample::from_handle(&older.nvml, buffer.raw) });
         let metrics = gpm_metrics_get(&older.nvml, &wrap(older), &wrap(newer), &[GpmMetricId::SmUtil])?;

@@ -3,6 +3,12 @@ use std::time::Duration;
 
 use super::*;
 
+mod energy;
+mod mig;
+mod rig;
+mod search;
+mod use_of_devices;
+
 fn settings(sysfs: &Path, library: Option<&str>) -> GpuSettings {
     GpuSettings {
         procfs: PathBuf::from("/proc"),
