@@ -1,7 +1,13 @@
 //! GPUs, through a library that imitates NVML: what is scraped must be what the scenario says.
 
+mod calls;
+mod driver;
+mod errors;
 mod evidence;
+mod hang;
 mod hardware;
+mod random;
+mod witness;
 
 use std::fs;
 use std::path::PathBuf;
