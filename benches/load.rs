@@ -3,14 +3,16 @@
 //! `cargo bench --bench load -- [--quick] [--ticks N] [--binary PATH] [--json PATH] [PROCESSES]...`
 //!
 //! For each number of processes (100, 1000, 5000 and 20000 unless some are named) this loads the machine with
-//! them, mostly idle and ten to a cgroup, runs the floor (`floor.c`), then wattprint, then the floor again, and
-//! takes the load away. It prints a table and then JSON, the JSON into a file if one is named. Needs root, to
+//! them, mostly idle and ten to a cgroup, runs the floor (`floor.c`), then wattprint, then the floor again, then
+//! wattprint with eight imitated GPUs that 64 of the processes use, and takes the load away. It prints a table and then JSON, the JSON into a file if one is named. Needs root, to
 //! make cgroups, and a C compiler.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark is there to read clocks")]
 
 #[path = "load/daemon.rs"]
 mod daemon;
+#[path = "load/gpus.rs"]
+mod gpus;
 #[path = "load/machine.rs"]
 mod machine;
 #[path = "load/report.rs"]
@@ -22,12 +24,13 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use daemon::{Daemon, Effort};
+use gpus::Gpus;
 use machine::{Cgroups, Programs, too_many};
 use report::{Measured, Report};
 
@@ -137,16 +140,27 @@ fn measure(
     let mut load = programs.load(cgroups, processes, containers)?;
     thread::sleep(SETTLE);
     let floor_before = programs.floor(cgroups, floor_ticks, INTERVAL)?;
-    let wattprint = measure_daemon(programs, &arguments.binary, arguments.effort)?;
+    let wattprint = Daemon::start(programs, &arguments.binary, None)?.measure(arguments.effort)?;
     let floor_after = programs.floor(cgroups, floor_ticks, INTERVAL)?;
     let floor_back_to_back = programs.floor(cgroups, BACK_TO_BACK_TICKS, Duration::ZERO)?;
+    let with_gpus = match Gpus::of(&load)? {
+        Some(gpus) => {
+            Some(Daemon::start(programs, &arguments.binary, Some(&gpus))?.measure(arguments.effort)?)
+        }
+        None => None,
+    };
     load.remove()?;
     let ratio = Measured::ratio(&wattprint, floor_before, floor_after);
-    Ok(Measured { processes, containers, floor_before, wattprint, floor_after, floor_back_to_back, ratio })
-}
-
-fn measure_daemon(programs: &Programs, binary: &Path, effort: Effort) -> Outcome<daemon::Cost> {
-    Daemon::start(programs, binary)?.measure(effort)
+    Ok(Measured {
+        processes,
+        containers,
+        floor_before,
+        wattprint,
+        floor_after,
+        floor_back_to_back,
+        ratio,
+        with_gpus,
+    })
 }
 
 fn write_json(report: &Report, to: &mut dyn Write) -> Outcome<()> {

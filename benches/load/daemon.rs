@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::gpus::Gpus;
 use crate::machine::{Programs, cpu_time, memory};
 use crate::scrape::{Client, Encoding, series, value};
 use crate::{INTERVAL, Outcome};
@@ -41,6 +42,8 @@ pub(crate) struct Cost {
     pub(crate) cpu_ms_per_tick: f64,
     /// How long a tick took by the daemon's own measure.
     pub(crate) sample_ms: Option<f64>,
+    /// Calls of NVML in a tick; absent without GPUs.
+    pub(crate) nvml_calls_per_tick: Option<f64>,
     pub(crate) series: usize,
     pub(crate) scrape: Scrapes,
     /// Absent if the daemon does not compress.
@@ -61,36 +64,51 @@ pub(crate) struct Scrapes {
     pub(crate) repeat_latency_ms: f64,
 }
 
+/// What was counted over some ticks.
+#[derive(Debug)]
+struct Ticks {
+    /// How many they were by the daemon's timestamps.
+    ticks: f64,
+    /// CPU time.
+    cpu: Duration,
+    /// Calls of NVML.
+    calls: u64,
+}
+
 /// A running daemon; it ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(crate) struct Daemon<'a> {
     child: Child,
+    gpus: Option<&'a Gpus>,
     port: u16,
     start: Duration,
     log: PathBuf,
 }
 
 /// How the daemon is called.
-fn command(programs: &Programs, binary: &Path, port: u16) -> Command {
+fn command(programs: &Programs, binary: &Path, port: u16, gpus: Option<&Gpus>) -> Command {
     let mut command = programs.bound(binary);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.arg(format!("--sample.interval={}s", INTERVAL.as_secs()));
+    if let Some(gpus) = gpus {
+        command.arg(gpus.flag()).envs(gpus.environment());
+    }
     command
 }
 
-impl Daemon {
+impl<'a> Daemon<'a> {
     /// Starts it and waits until it is ready.
-    pub(crate) fn start(programs: &Programs, binary: &Path) -> Outcome<Self> {
+    pub(crate) fn start(programs: &Programs, binary: &Path, gpus: Option<&'a Gpus>) -> Outcome<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load-daemon.log");
         let output = File::create(&log)?;
         let started = Instant::now();
-        let child = command(programs, binary, port)
+        let child = command(programs, binary, port, gpus)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()?;
-        let mut daemon = Self { child, port, start: Duration::ZERO, log };
+        let mut daemon = Self { child, gpus, port, start: Duration::ZERO, log };
         while !daemon.is_ready() {
             if let Some(status) = daemon.child.try_wait()? {
                 return Err(daemon.failure(&format!("ended with {status}")));
@@ -107,7 +125,7 @@ impl Daemon {
     /// Measures ticks, then scrapes, then memory.
     pub(crate) fn measure(&self, effort: Effort) -> Outcome<Cost> {
         thread::sleep(INTERVAL * effort.warm_up);
-        let (ticks, cpu) = self.ticks(effort.ticks)?;
+        let Ticks { ticks, cpu, calls } = self.ticks(effort.ticks)?;
         let exposition = self.exposition()?;
         let scrape = self.scrapes(effort, Encoding::Identity)?.ok_or("/metrics is compressed unasked")?;
         let scrape_gzip = self.scrapes(effort, Encoding::Gzip)?;
@@ -117,6 +135,7 @@ impl Daemon {
             ticks,
             cpu_ms_per_tick: ms(cpu) / ticks,
             sample_ms: value(&exposition, "wattprint_sample_duration_seconds").map(|seconds| seconds * 1e3),
+            nvml_calls_per_tick: self.gpus.map(|_| calls as f64 / ticks),
             series: series(&exposition),
             scrape,
             scrape_gzip,
@@ -125,19 +144,21 @@ impl Daemon {
         })
     }
 
-    /// CPU time over about `count` ticks without a scrape, and how many they were by the daemon's timestamps.
-    fn ticks(&self, count: u32) -> Outcome<(f64, Duration)> {
+    /// About `count` ticks without a scrape.
+    fn ticks(&self, count: u32) -> Outcome<Ticks> {
         self.wait_for_mid_tick()?;
         let from = self.sampled()?;
         thread::sleep(AFTER_REQUEST);
-        let before = cpu_time(self.child.id())?;
+        let calls = || self.gpus.map_or(0, Gpus::calls);
+        let before = (cpu_time(self.child.id())?, calls());
         thread::sleep(INTERVAL * count);
-        let cpu = cpu_time(self.child.id())?.saturating_sub(before);
+        let cpu = cpu_time(self.child.id())?.saturating_sub(before.0);
+        let calls = calls() - before.1;
         let ticks = ((self.sampled()? - from) / INTERVAL.as_secs_f64()).round();
         if ticks < 1.0 {
             return Err(self.failure("no tick in the time measured"));
         }
-        Ok((ticks, cpu))
+        Ok(Ticks { ticks, cpu, calls })
     }
 
     /// `None` if gzip was asked for and not given.
@@ -222,7 +243,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         // It may have ended by itself, which an error on the way to the reader tells.
         self.child.kill().ok();

@@ -195,6 +195,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Its processes.
+    pub(crate) fn pids(&self) -> Outcome<Vec<u32>> {
+        let parent = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        Ok(children.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+    }
+
     /// Ends its processes and removes its cgroups.
     pub(crate) fn remove(&mut self) -> Outcome<()> {
         // The load cleans up at the end of its input, so it does so as well if this process is killed.

@@ -40,6 +40,8 @@ pub(crate) struct Measured {
     pub(crate) floor_back_to_back: Floor,
     /// CPU per tick, wattprint's by the mean of the floor's before and after.
     pub(crate) ratio: f64,
+    /// The same with GPUs; absent where the load has too few processes to use them.
+    pub(crate) with_gpus: Option<Cost>,
 }
 
 impl Measured {
@@ -87,6 +89,15 @@ impl Report {
         self.scrape_rows(to, "gzip scrape", |load| load.wattprint.scrape_gzip.as_ref())?;
         self.row(to, "resident, MB", |load| megabytes(load.wattprint.resident_bytes))?;
         self.row(to, "resident at its highest, MB", |load| megabytes(load.wattprint.resident_peak_bytes))?;
+        let gpus = |show: fn(&Cost) -> String| {
+            move |load: &Measured| load.with_gpus.as_ref().map_or_else(dash, show)
+        };
+        self.row(to, "with 8 GPUs: CPU per tick, ms", gpus(|cost| millis(cost.cpu_ms_per_tick)))?;
+        let calls = |cost: &Cost| cost.nvml_calls_per_tick.map_or_else(dash, |calls| format!("{calls:.1}"));
+        self.row(to, "with 8 GPUs: NVML calls per tick", gpus(calls))?;
+        self.row(to, "with 8 GPUs: series", gpus(|cost| cost.series.to_string()))?;
+        self.row(to, "with 8 GPUs: resident, MB", gpus(|cost| megabytes(cost.resident_bytes)))?;
+        self.row(to, "with 8 GPUs: start to ready, s", gpus(|cost| format!("{:.2}", cost.start_seconds)))?;
         for skipped in &self.skipped {
             writeln!(to, "left out: {skipped}")?;
         }

@@ -178,7 +178,9 @@ impl GpuBank {
 
     /// Whether every GPU was found and had time to show its energy, or can't for now.
     pub fn is_settled(&self) -> bool {
-        true
+        let now = self.now.get().monotonic;
+        self.finders.iter().all(|finder| finder.is_settled(now))
+            && self.devices.iter().all(Device::is_settled)
     }
 
     /// Why only a new container can make the devices readable again, once that is certain.
@@ -387,12 +389,13 @@ impl GpuBank {
             };
             let full = || finder.overfull.then(|| Arc::from(TOO_MANY_DEVICES));
             let error = finder.trouble(now).or_else(full).or_else(down);
+            let failure = finder.failure().filter(|failure| error.as_ref() == Some(&failure.reason));
             CollectorOutcome {
                 name: finder.name,
                 success: error.is_none(),
                 error,
-                detail: None,
-                remedy: None,
+                detail: failure.map(|failure| Arc::from(failure.detail.as_str())),
+                remedy: failure.and_then(|failure| failure.remedy),
             }
         };
         self.finders.iter().enumerate().map(of).collect()

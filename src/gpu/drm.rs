@@ -15,6 +15,8 @@ use crate::gpu::{BackendFailure, Found, GpuBackend, GpuSettings, Search};
 
 mod attribute;
 mod card;
+#[cfg(test)]
+mod client_tests;
 mod fdinfo;
 #[cfg(test)]
 mod fixture;

@@ -16,6 +16,8 @@ const TRANSIENTS: u8 = 3;
 
 /// Why a device is down whose worker hasn't returned from a call.
 const HANGS: &str = "call hangs";
+/// After so many readings a meter that works has shown energy.
+const ENOUGH: u8 = 3;
 /// Why a device is down that has a new worker.
 const STARTING: &str = "waiting for a first reading";
 
@@ -41,6 +43,8 @@ pub(super) struct Device {
     fresh: bool,
     /// Whether the request has been unanswered for the deadline.
     stuck: bool,
+    /// Readings so far, as far as that matters.
+    readings: u8,
     /// Why it is down.
     down: Option<Arc<str>>,
     transients: u8,
@@ -64,6 +68,7 @@ impl Device {
             fresh: false,
             stuck: false,
             down: Some(Arc::from(STARTING)),
+            readings: 0,
             transients: 0,
             search_at: None,
             search_wait: SEARCH_FIRST,
@@ -145,6 +150,11 @@ impl Device {
         self.search_at.is_some_and(|at| at <= now)
     }
 
+    /// Whether it had time to show its energy, or can't for now.
+    pub(super) fn is_settled(&self) -> bool {
+        self.readings >= ENOUGH || self.down.as_ref().is_some_and(|why| **why != *STARTING)
+    }
+
     /// Notes that a search begins.
     pub(super) fn begin_search(&mut self, now: Duration) {
         if self.is_search_due(now) {
@@ -206,6 +216,7 @@ impl Device {
             Ok(reading) => {
                 self.book(&reading);
                 self.transients = 0;
+                self.readings = self.readings.saturating_add(1);
                 if !late {
                     self.rise(reading);
                 }

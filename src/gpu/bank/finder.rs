@@ -14,6 +14,8 @@ const RETRY_LAST: Duration = Duration::from_secs(300);
 const HOT_PLUG: Duration = Duration::from_secs(300);
 /// The longest wait between two looks whether there is a driver.
 const LOOK_LAST: Duration = Duration::from_secs(10);
+/// The longest wait for a first search of somebody who looks once.
+const SETTLED: Duration = Duration::from_secs(8);
 /// Supervisors that may hang at a time.
 const ABANDONED: usize = 3;
 /// So many searches in a row that only a new container can mend make it certain.
@@ -69,6 +71,8 @@ pub(super) struct Finder {
     abandoned: Vec<(u64, Option<Supervisor>)>,
     busy: Option<Busy>,
     state: State,
+    /// What the system said, while the backend is absent or fails.
+    failure: Option<BackendFailure>,
     search_at: Duration,
     look_at: Duration,
     wait: Duration,
@@ -103,6 +107,7 @@ impl Finder {
             abandoned: Vec::new(),
             busy: None,
             state: State::New,
+            failure: None,
             search_at: Duration::ZERO,
             look_at: Duration::ZERO,
             wait: patience.retry,
@@ -257,6 +262,7 @@ impl Finder {
             Searched::Present => Verdict::None,
             Searched::Found(search) => self.found(search, anew, now),
             Searched::Absent(failure) => {
+                self.failure = Some(failure.clone());
                 self.count_stale(&failure);
                 self.wait = self.patience.retry;
                 self.search_at = now + self.look_every();
@@ -264,6 +270,7 @@ impl Finder {
                 Verdict::Failed(failure.reason)
             }
             Searched::Failed(failure) => {
+                self.failure = Some(failure.clone());
                 self.count_stale(&failure);
                 self.fail(now, Arc::clone(&failure.reason));
                 Verdict::Failed(failure.reason)
@@ -273,6 +280,7 @@ impl Finder {
 
     fn found(&mut self, search: Search, anew: bool, now: Duration) -> Verdict {
         self.state = State::Well;
+        self.failure = None;
         self.wait = self.patience.retry;
         self.search_at = now + HOT_PLUG;
         self.stale = 0;
@@ -328,6 +336,18 @@ impl Finder {
         self.state = State::New;
         self.wait = self.patience.retry;
         self.search_at = now;
+    }
+
+    /// Whether its first search has come to an end, or takes longer than anybody should wait for.
+    pub(super) fn is_settled(&self, now: Duration) -> bool {
+        let waits = self.busy.as_ref().map(|busy| now.saturating_sub(busy.since));
+        self.released || !matches!(self.state, State::New) || waits.is_some_and(|time| time >= SETTLED)
+    }
+
+    /// What the system said of what is wrong with it.
+    pub(super) fn failure(&self) -> Option<&BackendFailure> {
+        let fails = matches!(self.state, State::Absent(_) | State::Failed(_)) && !self.released;
+        self.failure.as_ref().filter(|_| fails)
     }
 
     /// What is wrong with it.

@@ -10,6 +10,8 @@ use crate::gpu::{Client, DeviceFailure, DeviceReading, Found, GpuBackend, GpuSet
 use crate::meters::Tick;
 use crate::units::Bytes;
 
+pub(super) const PCI: &str = "0000:03:00.0";
+
 pub(super) struct Machine {
     dir: tempfile::TempDir,
     clock: Arc<Mutex<Duration>>,
@@ -141,6 +143,14 @@ impl Machine {
         self.wait(1_000);
         self.read(found)
     }
+}
+
+/// An AMD card that draws 100 W.
+pub(super) fn amd() -> (Machine, String) {
+    let machine = Machine::new();
+    let device = machine.card(1, "amdgpu", PCI);
+    machine.write(&format!("{device}/hwmon/hwmon1/power1_average"), "100000000\n");
+    (machine, device)
 }
 
 /// The fdinfo of a client of amdgpu.

@@ -237,6 +237,9 @@ impl CardReader {
             let reason = "permission denied: needs CAP_SYS_PTRACE";
             reading.limitations.push(limitation("clients", reason, remedy));
         }
+        if sample.is_capped {
+            reading.limitations.push(limitation("clients", "too many DRM files to read", None));
+        }
         let none = DeviceUse::default();
         let used = sample.devices.get(&self.card.identity.pci_bus_id).unwrap_or(&none);
         let (clients, is_hidden) = self.clients(sample, used);

@@ -1,8 +1,8 @@
 //! Finds the DRM files of all processes and adds up what their clients did.
 //!
 //! Looking through a process's files costs a system call for each file, so it is done when the process is new, some
-//! times while it is young, and then every ten seconds; in between only the DRM files that are known are read, one for
-//! each client. A file that is opened in between is seen up to ten seconds late, and its work until then is counted
+//! times while it is young, and then every ten seconds; a process that has as many open files as before is passed over,
+//! for up to a minute. In between only the DRM files that are known are read, one for each client. A file that is opened in between is seen up to ten seconds late, and its work until then is counted
 //! then, up to what its engines can have done since the scan before.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use super::card::Driver;
 use super::fdinfo::{self, Engine, Fdinfo};
@@ -27,8 +28,12 @@ use crate::meters::Tick;
 const SETTLED: u64 = 10;
 /// The first wait of a new process; it doubles up to [`SETTLED`].
 const YOUNG: Duration = Duration::from_secs(1);
+/// How long a process is passed over while the number of its open files stays the same.
+const UNCHANGED: Duration = Duration::from_secs(60);
 /// How many open files of a process are looked at. DRM files are opened early and have low numbers.
 const MAX_FILES: usize = 4096;
+/// How many fdinfo files one scan reads: a user who opens more can't make it slow.
+const MAX_READS: usize = 4096;
 /// How much of one fdinfo is read; drivers write about 2 KB.
 const MAX_TEXT: u64 = 16 << 10;
 /// How long the work of a process that has no client any more is kept, so that a reader that was away gets it.
@@ -52,6 +57,8 @@ pub(super) struct Sample {
     pub(super) is_partial: bool,
     /// Whether procfs couldn't be listed.
     pub(super) is_blind: bool,
+    /// Whether there are more DRM files than are read.
+    pub(super) is_capped: bool,
 }
 
 /// The use of one device.
@@ -77,6 +84,8 @@ struct Tracked {
     inode: u64,
     due: Duration,
     wait: Duration,
+    /// When its files were looked through, and how many were open.
+    looked: Option<(Duration, u64)>,
     is_denied: bool,
     files: Vec<DrmFile>,
 }
@@ -107,6 +116,8 @@ struct Work {
 #[derive(Debug)]
 pub(super) struct Scanner {
     procfs: PathBuf,
+    /// Whether the size of a directory of open files is their number.
+    is_procfs: bool,
     kfd: KfdReader,
     processes: BTreeMap<u32, Tracked>,
     clients: BTreeMap<Key, Client>,
@@ -115,6 +126,7 @@ pub(super) struct Scanner {
     last: Option<Tick>,
     scan: u64,
     is_blind: bool,
+    is_capped: bool,
     buffer: Vec<u8>,
 }
 
@@ -122,6 +134,7 @@ impl Scanner {
     pub(super) fn new(procfs: &Path, sysfs: &Path) -> Self {
         Self {
             procfs: procfs.to_path_buf(),
+            is_procfs: statfs(procfs).is_ok_and(|stat| stat.filesystem_type() == PROC_SUPER_MAGIC),
             kfd: KfdReader::new(sysfs),
             processes: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -130,6 +143,7 @@ impl Scanner {
             last: None,
             scan: 0,
             is_blind: false,
+            is_capped: false,
             buffer: Vec::new(),
         }
     }
@@ -168,7 +182,7 @@ impl Scanner {
             let tracked = before.remove(&pid).filter(|tracked| tracked.inode == inode).unwrap_or_else(|| {
                 // Those that were there before the scanner are as good as settled.
                 let wait = if is_first { Duration::from_secs(SETTLED) } else { YOUNG };
-                Tracked { inode, due: now, wait, is_denied: false, files: Vec::new() }
+                Tracked { inode, due: now, wait, looked: None, is_denied: false, files: Vec::new() }
             });
             self.processes.insert(pid, tracked);
         }
@@ -176,7 +190,7 @@ impl Scanner {
 
     /// Looks through the files of the processes that are due.
     fn look(&mut self, now: Duration) {
-        let (is_first, procfs) = (self.scan == 1, &self.procfs);
+        let (is_first, procfs, is_procfs) = (self.scan == 1, &self.procfs, self.is_procfs);
         self.processes.retain(|&pid, tracked| {
             if tracked.due > now {
                 return true;
@@ -186,7 +200,14 @@ impl Scanner {
                 if is_first { Duration::from_secs(u64::from(pid) % SETTLED + 1) } else { tracked.wait };
             tracked.due = now.saturating_add(wait);
             tracked.wait = tracked.wait.saturating_mul(2).min(Duration::from_secs(SETTLED));
-            match drm_files(&procfs.join(pid.to_string()).join("fd")) {
+            let directory = procfs.join(pid.to_string()).join("fd");
+            let open = if is_procfs { open_files(&directory) } else { None };
+            if tracked.looked.is_some_and(|looked| is_unchanged(looked, open, now)) {
+                return true;
+            }
+            let turn = if is_first { u64::from(pid) / SETTLED % 6 * SETTLED } else { 0 };
+            tracked.looked = open.map(|open| (now.saturating_sub(Duration::from_secs(turn)), open));
+            match drm_files(&directory) {
                 Ok(numbers) => {
                     tracked.is_denied = false;
                     // A number may mean another file by now, so what was known of it isn't.
@@ -208,6 +229,7 @@ impl Scanner {
     /// Reads the files that are known, one for each client. In order of pids, so a shared client is the lowest's.
     fn read(&mut self, now: Duration, elapsed: Option<Duration>) {
         let mut processes = std::mem::take(&mut self.processes);
+        let mut reads = 0;
         for (&pid, tracked) in &mut processes {
             if tracked.files.is_empty() {
                 continue;
@@ -218,6 +240,10 @@ impl Scanner {
                 let is_read =
                     |key: &Key| self.clients.get(key).is_some_and(|client| client.scan == self.scan);
                 if file.is_foreign || file.key.as_ref().is_some_and(is_read) {
+                    return true;
+                }
+                reads += 1;
+                if reads > MAX_READS {
                     return true;
                 }
                 match read_text(&directory.join(file.number.to_string()), &mut self.buffer) {
@@ -236,6 +262,7 @@ impl Scanner {
             tracked.is_denied |= is_denied;
         }
         self.processes = processes;
+        self.is_capped = reads > MAX_READS;
         self.clients.retain(|_, client| client.scan == self.scan);
     }
 
@@ -243,22 +270,20 @@ impl Scanner {
     fn take(&mut self, pid: u32, fdinfo: Fdinfo, now: Duration, elapsed: Option<Duration>) -> Key {
         let key: Key = (Arc::from(fdinfo.device), fdinfo.client);
         let before = self.clients.remove(&key);
-        let (mut engines, is_read) = match before {
+        let mut engines = match before {
             Some(client) if client.scan == self.scan => {
                 // Two files of it, neither known before: the first has counted.
                 self.clients.insert(key.clone(), client);
                 return key;
             }
-            Some(client) => (client.engines, true),
-            None => (BTreeMap::new(), false),
+            Some(client) => client.engines,
+            None => BTreeMap::new(),
         };
         let mut done: u64 = 0;
         for (name, engine) in fdinfo.engines {
             let known = engines.get(&name).copied();
             if let Some(elapsed) = elapsed {
-                // amdgpu leaves out engines without any time, so a class that appears began at zero.
-                let since = known.or(is_read.then(Engine::default));
-                done = done.saturating_add(worked(since, engine, elapsed));
+                done = done.saturating_add(worked(known, engine, elapsed));
             }
             engines.insert(name, larger(known, engine));
         }
@@ -297,11 +322,20 @@ impl Scanner {
             devices.entry(Arc::clone(device)).or_default().work.insert(*pid, work.total);
         }
         let is_partial = self.processes.values().any(|tracked| tracked.is_denied);
-        Sample { number: self.scan, at: now, devices, kfd, is_partial, is_blind: self.is_blind }
+        Sample {
+            number: self.scan,
+            at: now,
+            devices,
+            kfd,
+            is_partial,
+            is_blind: self.is_blind,
+            is_capped: self.is_capped,
+        }
     }
 }
 
-/// Busy nanoseconds since the last scan; `since` is none for a client that is new.
+/// Busy nanoseconds since the last scan. `since` is none where the client is new, or its use of the class: amdgpu leaves
+/// out classes without any time.
 fn worked(since: Option<Engine>, now: Engine, elapsed: Duration) -> u64 {
     let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     if let Some(busy) = now.busy {
@@ -335,6 +369,16 @@ fn newest_pid(procfs: &Path) -> Option<String> {
     text.split_ascii_whitespace().next_back().map(str::to_owned)
 }
 
+/// How many files are open, which is the size of `/proc/PID/fd` from Linux 6.2 on; none before.
+fn open_files(directory: &Path) -> Option<u64> {
+    fs::metadata(directory).ok().map(|metadata| metadata.len()).filter(|open| *open > 0)
+}
+
+/// Whether a process can be passed over, by when it was `looked` through with how many files, and how many are `open`.
+fn is_unchanged(looked: (Duration, u64), open: Option<u64>, now: Duration) -> bool {
+    open == Some(looked.1) && now.saturating_sub(looked.0) < UNCHANGED
+}
+
 /// The numbers of the files below `directory` (`/proc/PID/fd`) that are of DRM, in order.
 fn drm_files(directory: &Path) -> Result<Vec<u32>, Errno> {
     let mut directory =
@@ -364,4 +408,32 @@ fn read_text(path: &Path, buffer: &mut Vec<u8>) -> io::Result<String> {
     buffer.clear();
     File::open(path)?.take(MAX_TEXT).read_to_end(buffer)?;
     Ok(String::from_utf8_lossy(buffer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_as_many_files_is_passed_over_for_a_while() {
+        let now = Duration::from_secs(100);
+        let looked = |seconds| (Duration::from_secs(seconds), 8);
+        assert!(is_unchanged(looked(90), Some(8), now));
+        assert!(!is_unchanged(looked(90), Some(9), now));
+        assert!(!is_unchanged(looked(90), None, now), "an older kernel doesn't say");
+        assert!(!is_unchanged(looked(40), Some(8), now));
+    }
+
+    #[test]
+    fn the_kernel_counts_open_files_if_at_all() {
+        let directory = Path::new("/proc/thread-self/fd");
+        let Some(before) = open_files(directory) else {
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let held: Vec<File> =
+            (0..300).map(|name: u32| File::create(dir.path().join(name.to_string())).unwrap()).collect();
+        // Other tests open and close files, too, but not that many.
+        assert!(open_files(directory).unwrap() > before + 100, "{}", held.len());
+    }
 }

@@ -105,6 +105,7 @@ impl GpuBackend for Scripted {
 
     fn forget(&mut self) {
         self.shared.world().forgets += 1;
+        self.shared.changed.notify_all();
     }
 }
 
@@ -338,11 +339,18 @@ impl Rig {
         }
     }
 
-    /// Waits until a device has no readers but these.
-    pub(crate) fn wait_for_readers(&self, uuid: &str, live: usize) {
-        let enough = |world: &mut World| world.devices[uuid].live != live;
-        let waited = self.shared.changed.wait_timeout_while(self.world(), NEVER, enough);
-        assert!(!waited.unwrap().1.timed_out(), "{live} readers of {uuid}");
+    /// Waits until a device has no readers but these. Some are dropped only once the bank was told of them.
+    pub(crate) fn wait_for_readers(&mut self, uuid: &str, live: usize) {
+        let other = |world: &mut World| world.devices[uuid].live != live;
+        for _ in 0..1_500 {
+            self.bank.drain();
+            let short = NEVER / 1_500;
+            let waited = self.shared.changed.wait_timeout_while(self.world(), short, other);
+            if !waited.unwrap().1.timed_out() {
+                return;
+            }
+        }
+        panic!("{live} readers of {uuid}");
     }
 
     /// Waits until all threads that were let go have ended.
@@ -351,6 +359,13 @@ impl Rig {
             let event = self.bank.events.recv_timeout(NEVER).expect("an end");
             self.bank.handle(event);
         }
+    }
+
+    /// Waits until the library was forgotten so often.
+    pub(crate) fn wait_for_forgets(&self, forgets: usize) {
+        let other = |world: &mut World| world.forgets != forgets;
+        let waited = self.shared.changed.wait_timeout_while(self.world(), NEVER, other);
+        assert!(!waited.unwrap().1.timed_out(), "forgotten {forgets} times");
     }
 
     /// Waits until so many searches were begun.

@@ -190,7 +190,7 @@ fn released_devices_are_left_alone_and_their_energy_is_kept() {
     let a = device(&tick, "a");
     assert_eq!((a.up, &*a.reason, error(&tick).as_deref()), (false, "released", Some("released")));
     assert!(searches(&mut rig, 100).is_empty());
-    assert_eq!(rig.world().forgets, 1);
+    rig.wait_for_forgets(1);
     rig.bank.resume();
     let tick = rig.tick();
     let delta = device(&tick, "a").delta.unwrap();
@@ -239,6 +239,19 @@ fn six_stale_searches_in_a_row_ask_for_a_new_container() {
     rig.world().broken = None;
     rig.until_devices(400);
     assert_eq!(rig.bank.needs_new_container(), None);
+}
+
+#[test]
+fn other_failures_between_begin_the_count_anew() {
+    let mut rig = Rig::new(1);
+    for (stale, until) in [(true, 3), (false, 4), (true, 10)] {
+        rig.world().broken = Some(broken("version mismatch", stale));
+        while rig.world().finds < until {
+            assert_eq!(rig.bank.needs_new_container(), None);
+            rig.tick();
+        }
+    }
+    assert_eq!(rig.bank.needs_new_container(), Some("version mismatch"));
 }
 
 #[test]
