@@ -133,16 +133,28 @@ fn one_of_three_hangs(interval: Duration, symbol: &str, end: End) {
 
 #[test]
 fn a_hang_of_one_device_is_its_own_at_short_ticks() {
-    at_once([("nvmlDeviceGetTotalEnergyConsumption", End::Released), ("nvmlDeviceGetProcessUtilization", End::Late)], |(symbol, end)| {
-        one_of_three_hangs(Duration::from_millis(200), symbol, end);
-    });
+    at_once(
+        [
+            ("nvmlDeviceGetTotalEnergyConsumption", End::Released),
+            ("nvmlDeviceGetProcessUtilization", End::Late),
+        ],
+        |(symbol, end)| {
+            one_of_three_hangs(Duration::from_millis(200), symbol, end);
+        },
+    );
 }
 
 #[test]
 fn a_hang_of_one_device_is_its_own_at_ticks_of_a_second() {
-    at_once([("nvmlDeviceGetProcessUtilization", End::Released), ("nvmlDeviceGetTotalEnergyConsumption", End::Never)], |(symbol, end)| {
-        one_of_three_hangs(Duration::from_secs(1), symbol, end);
-    });
+    at_once(
+        [
+            ("nvmlDeviceGetProcessUtilization", End::Released),
+            ("nvmlDeviceGetTotalEnergyConsumption", End::Never),
+        ],
+        |(symbol, end)| {
+            one_of_three_hangs(Duration::from_secs(1), symbol, end);
+        },
+    );
 }
 
 #[test]
