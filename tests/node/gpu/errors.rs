@@ -257,7 +257,7 @@ fn a_library_without_a_function_goes_on_without_it() {
         &["nvmlShutdown"],
         &["nvmlDeviceGetProcessUtilization"],
         &["nvmlDeviceGetTotalEnergyConsumption"],
-        &["nvmlDeviceGetMigMode", "nvmlDeviceGetAccountingMode", "nvmlDeviceGetMemoryInfo"],
+        &["nvmlDeviceGetMigMode", "nvmlDeviceGetAccountingMode", "nvmlDeviceGetMemoryInfo_v2"],
         &["nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"],
     ];
     at_once(cases, |symbols| {
