@@ -37,6 +37,8 @@ pub(crate) fn binary_under(wrapper: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // These change what the daemon does where only a new container helps.
+    command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("container");
     command.stdin(Stdio::null());
     command
 }

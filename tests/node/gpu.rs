@@ -1,15 +1,21 @@
 //! GPUs, through a library that imitates NVML: what is scraped must be what the scenario says.
 
 mod burst;
+mod calls;
+mod driver;
 mod energy;
+mod errors;
 mod evidence;
+mod hang;
 mod hardware;
 mod mig;
 mod mps;
 mod namespaces;
 mod parked;
+mod random;
 mod survey;
 mod turnover;
+mod witness;
 
 use std::fs;
 use std::path::PathBuf;

@@ -70,6 +70,8 @@ pub(super) struct Finder {
     /// Supervisors that hang, by number; each is let go once it answers.
     abandoned: Vec<(u64, Option<Supervisor>)>,
     busy: Option<Busy>,
+    /// Whether a search hung, and none has answered since.
+    given_up: bool,
     state: State,
     /// What the system said, while the backend is absent or fails.
     failure: Option<BackendFailure>,
@@ -106,6 +108,7 @@ impl Finder {
             supervisor: None,
             abandoned: Vec::new(),
             busy: None,
+            given_up: false,
             state: State::New,
             failure: None,
             search_at: Duration::ZERO,
@@ -124,7 +127,7 @@ impl Finder {
 
     /// Whether the first search is under way, and not for too long.
     pub(super) fn is_awaited(&self, now: Duration) -> bool {
-        matches!(self.state, State::New) && self.busy.is_some() && !self.hangs(now)
+        matches!(self.state, State::New) && self.busy.is_some() && !self.given_up && !self.hangs(now)
     }
 
     fn hangs(&self, now: Duration) -> bool {
@@ -201,6 +204,7 @@ impl Finder {
             self.abandoned.push((supervisor.generation(), Some(supervisor)));
         }
         self.busy = None;
+        self.given_up = true;
         self.wait = (self.wait * 2).min(RETRY_LAST);
         self.search_at = now;
         true
@@ -231,6 +235,7 @@ impl Finder {
     }
 
     fn fail(&mut self, now: Duration, reason: Arc<str>) {
+        self.given_up = false;
         self.state = State::Failed(reason);
         self.search_at = now + self.wait;
         self.look_at = now + self.look_every();
@@ -252,6 +257,7 @@ impl Finder {
             return Verdict::None;
         }
         let anew = self.busy.take().is_some_and(|busy| busy.anew);
+        self.given_up = false;
         if self.released {
             if let Searched::Found(search) = outcome {
                 self.discard(search.found);
@@ -333,6 +339,7 @@ impl Finder {
     /// Searches again.
     pub(super) fn resume(&mut self, now: Duration) {
         self.released = false;
+        self.given_up = false;
         self.state = State::New;
         self.wait = self.patience.retry;
         self.search_at = now;
@@ -354,7 +361,7 @@ impl Finder {
     pub(super) fn trouble(&self, now: Duration) -> Option<Arc<str>> {
         match &self.state {
             _ if self.released => Some(Arc::from("released")),
-            _ if self.hangs(now) => Some(Arc::from("initialisation hangs")),
+            _ if self.given_up || self.hangs(now) => Some(Arc::from("initialisation hangs")),
             State::New => Some(Arc::from("initialising")),
             State::Absent(reason) | State::Failed(reason) => Some(Arc::clone(reason)),
             State::Well => self.unnamed.clone(),
