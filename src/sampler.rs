@@ -68,6 +68,8 @@ pub struct Sampler {
     log: watch::ChangeLog,
     last: Option<Tick>,
     sequence: u64,
+    /// Whether it was looked for baselines that no meter has.
+    baselines_checked: bool,
 }
 
 impl Sampler {
@@ -101,6 +103,7 @@ impl Sampler {
             log: watch::ChangeLog::default(),
             last: None,
             sequence: 0,
+            baselines_checked: false,
         }
     }
 
@@ -203,10 +206,17 @@ impl Sampler {
         if self.sequence > 1 {
             let cards = gpus.devices.iter().map(|device| &device.report);
             self.log.tell(now.boottime, &collectors, readings.reports.iter().chain(cards));
+            for device in &gpus.devices {
+                if let Some(reading) = &device.reading {
+                    let limitations = &reading.limitations;
+                    self.log.tell_limitations(now.boottime, &device.identity.uuid, limitations);
+                }
+            }
         }
         let snapshot = self.picture(now, elapsed, collectors, &usage, readings.reports, &gpus);
         // By now each meter that is there has been found.
-        if snapshot.sequence == 2 {
+        if !self.baselines_checked && snapshot.sequence >= 2 && self.gpus.is_settled() {
+            self.baselines_checked = true;
             for key in self.unused_baselines(&snapshot) {
                 warn!(key, "a baseline is configured for what no meter has as its device or domain");
             }

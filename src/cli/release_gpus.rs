@@ -19,8 +19,9 @@ use crate::config::Loaded;
 const PATIENCE: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(50);
 
-/// What holds a driver: open device files, and the library that uses them.
+/// Open or mapped, these keep a driver from being unloaded.
 const DEVICES: &str = "/dev/nvidia";
+/// Mapped, it is about to be used or to be let go.
 const LIBRARY: &str = "libnvidia-ml";
 
 /// Signals every daemon on this machine that may be signalled, or the one that is named.
@@ -49,9 +50,16 @@ pub(super) fn run(
             continue;
         }
         match wait_until_free(procfs, pid) {
-            None => writeln!(out, "pid {pid}: GPUs released for {}", human(loaded))?,
-            Some(held) => {
+            Held::Nothing => writeln!(out, "pid {pid}: GPUs released for {}", human(loaded))?,
+            Held::File(held) => {
                 writeln!(out, "pid {pid}: still holds {held}; a call to the driver may hang")?;
+                all_well = false;
+            }
+            Held::Unknown => {
+                writeln!(
+                    out,
+                    "pid {pid}: told to release its GPUs; what it holds can't be seen: run this as its user or as root"
+                )?;
                 all_well = false;
             }
         }
@@ -67,7 +75,7 @@ fn human(loaded: &Loaded) -> String {
     )
 }
 
-/// Daemons: processes that run the same program in the same way, apart from this one.
+/// Daemons: processes of this name that have a handler for the signal, which would end any other.
 fn find(procfs: &Path) -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let entries = fs::read_dir(procfs).into_iter().flatten().flatten();
@@ -79,41 +87,54 @@ fn find(procfs: &Path) -> Vec<i32> {
 }
 
 fn is_daemon(process: &Path) -> bool {
-    let comm = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    let command = fs::read(process.join("cmdline")).unwrap_or_default();
-    let commands = ["check", "release-gpus"];
-    let is_other = |argument: &[u8]| commands.iter().any(|other| other.as_bytes() == argument);
-    comm.trim_end() == "wattprint" && !command.split(|byte| *byte == 0).any(is_other)
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let caught = field("SigCgt:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    let handles = |signal: Signal| caught & (1 << (signal as u32).saturating_sub(1)) != 0;
+    field("Name:") == Some("wattprint") && handles(Signal::SIGUSR1) && handles(Signal::SIGUSR2)
 }
 
-/// What the process still holds when patience is at its end.
-fn wait_until_free(procfs: &Path, pid: i32) -> Option<String> {
+/// What of a driver a process holds.
+#[derive(Debug, PartialEq, Eq)]
+enum Held {
+    /// No device file; at most the library, which keeps nothing from being unloaded.
+    Nothing,
+    /// This device file.
+    File(String),
+    /// It can't be seen.
+    Unknown,
+}
+
+/// What the process still holds when all is given back, or when patience is at its end.
+fn wait_until_free(procfs: &Path, pid: i32) -> Held {
     let process = procfs.join(pid.to_string());
     let mut waited = Duration::ZERO;
     loop {
-        let held = held(&process)?;
-        if waited >= PATIENCE {
-            return Some(held);
+        let (held, has_library) = held(&process);
+        let is_done = held == Held::Unknown || (held == Held::Nothing && !has_library);
+        if is_done || waited >= PATIENCE {
+            return held;
         }
         thread::sleep(STEP);
         waited = waited.saturating_add(STEP);
     }
 }
 
-/// A device file or library of the driver that the process uses.
-fn held(process: &Path) -> Option<String> {
-    let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
-    let mapped = maps.lines().find(|line| line.contains(LIBRARY) || line.contains(DEVICES));
-    let path = |line: &str| line.split_whitespace().last().unwrap_or(LIBRARY).to_owned();
-    mapped.map(path).or_else(|| {
-        let links = fs::read_dir(process.join("fd")).ok()?.flatten();
-        let mut targets = links.filter_map(|link| fs::read_link(link.path()).ok());
-        targets.find(|target| is_device(target)).map(|target| target.display().to_string())
-    })
-}
-
-fn is_device(target: &Path) -> bool {
-    target.to_str().is_some_and(|target| target.starts_with(DEVICES))
+/// What the process holds, and whether the driver's library is mapped.
+fn held(process: &Path) -> (Held, bool) {
+    let (Ok(maps), Ok(links)) = (fs::read_to_string(process.join("maps")), fs::read_dir(process.join("fd")))
+    else {
+        return (Held::Unknown, false);
+    };
+    let mapped = maps.lines().find_map(|line| line.find(DEVICES).and_then(|at| line.get(at..)));
+    let targets = links.flatten().filter_map(|link| fs::read_link(link.path()).ok());
+    let open = || {
+        targets
+            .filter_map(|target| target.to_str().map(str::to_owned))
+            .find(|target| target.starts_with(DEVICES))
+    };
+    let held = mapped.map(str::to_owned).or_else(open).map_or(Held::Nothing, Held::File);
+    (held, maps.lines().any(|line| line.contains(LIBRARY)))
 }
 
 #[cfg(test)]
@@ -122,34 +143,34 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 
-    fn process(root: &Path, pid: u32, comm: &str, command: &[u8]) -> PathBuf {
+    fn process(root: &Path, pid: u32, name: &str, caught: &str) -> PathBuf {
         let dir = root.join(pid.to_string());
         fs::create_dir_all(dir.join("fd")).unwrap();
-        fs::write(dir.join("comm"), format!("{comm}\n")).unwrap();
-        fs::write(dir.join("cmdline"), command).unwrap();
+        fs::write(dir.join("status"), format!("Name:\t{name}\nPid:\t{pid}\nSigCgt:\t{caught}\n")).unwrap();
         dir
     }
 
     #[test]
-    fn daemons_are_found_and_other_commands_left_alone() {
+    fn daemons_are_found_and_others_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        process(dir.path(), 11, "wattprint", b"/usr/bin/wattprint\0--log.level\0debug\0");
-        process(dir.path(), 9, "wattprint", b"wattprint\0serve\0");
-        process(dir.path(), 12, "wattprint", b"wattprint\0check\0--json\0");
-        process(dir.path(), 13, "sh", b"sh\0wattprint\0");
+        process(dir.path(), 11, "wattprint", "0000000100004a02");
+        process(dir.path(), 9, "wattprint", "0000000000000a00");
+        process(dir.path(), 12, "wattprint", "0000000000004002");
+        process(dir.path(), 13, "sh", "0000000000000a00");
         assert_eq!(find(dir.path()), [9, 11]);
     }
 
     #[test]
-    fn what_is_held_is_told_by_maps_and_open_files() {
+    fn what_is_held_is_told_by_device_files() {
         let dir = tempfile::tempdir().unwrap();
-        let process = process(dir.path(), 9, "wattprint", b"wattprint\0");
+        let process = process(dir.path(), 9, "wattprint", "0");
+        assert_eq!(held(&process), (Held::Unknown, false), "without maps nothing is known");
         symlink("/dev/null", process.join("fd/0")).unwrap();
         fs::write(process.join("maps"), "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libc.so.6\n").unwrap();
-        assert_eq!(held(&process), None);
-        symlink("/dev/nvidiactl", process.join("fd/7")).unwrap();
-        assert_eq!(held(&process).as_deref(), Some("/dev/nvidiactl"));
+        assert_eq!(held(&process), (Held::Nothing, false));
         fs::write(process.join("maps"), "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libnvidia-ml.so.570\n").unwrap();
-        assert_eq!(held(&process).as_deref(), Some("/usr/lib/libnvidia-ml.so.570"));
+        assert_eq!(held(&process), (Held::Nothing, true));
+        symlink("/dev/nvidiactl", process.join("fd/7")).unwrap();
+        assert_eq!(held(&process).0, Held::File("/dev/nvidiactl".to_owned()));
     }
 }

@@ -15,7 +15,7 @@ use crate::workloads::WorkloadTick;
 use crate::workloads::owners::OwnerId;
 
 /// Two meters that are read in the same ticks may still differ by this much in the time that they speak of.
-const SLACK: Duration = Duration::from_millis(500);
+pub(super) const SLACK: Duration = Duration::from_millis(500);
 
 /// What is carried from tick to tick beside the ledger.
 #[derive(Debug, Default)]

@@ -7,13 +7,14 @@ use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attribution::apportion::fraction;
 use crate::attribution::baseline;
 use crate::attribution::gpu::{Division, Evidence, Method, Use, Whom, divide, divide_idle};
 use crate::gpu::{DeviceReading, DeviceTick, GpuDelta, GpuTick};
 use crate::ledger::{DeviceIndex, ProcessName, Reason, State};
 use crate::meters::{Component, Domain, Quality, Tick};
 use crate::sampler::Sampler;
-use crate::sampler::attribute::ComponentState;
+use crate::sampler::attribute::{ComponentState, SLACK};
 use crate::units::{Microjoules, Watts};
 use crate::workloads::{ProcessIdentity, WorkloadTick};
 
@@ -33,7 +34,9 @@ pub(super) struct DeviceState {
     /// Its last reading; what holds while it doesn't answer for a moment.
     reading: Option<DeviceReading>,
     clients: Clients,
-    /// For a meter that CPU and memory are in: their energy that is still to be taken off.
+    /// For a meter that CPU and memory are in: their energy since its last delta, and the time that it was drawn in.
+    others: (Microjoules, Duration),
+    /// By how much they were above it, which is still to be taken off.
     owed: Microjoules,
     /// Its mean power in the last tick.
     pub(super) power: Option<Watts>,
@@ -82,6 +85,30 @@ impl GpuBooks {
 }
 
 impl DeviceState {
+    /// Takes off a delta what CPU and memory used in its time, where its meter covers them, too.
+    fn without_others(&mut self, delta: GpuDelta) -> GpuDelta {
+        let (others, time) = std::mem::take(&mut self.others);
+        if delta.domain != Domain::Module {
+            return delta;
+        }
+        let mut parts = others;
+        // A meter that was away speaks of less time than they do.
+        if delta.elapsed.saturating_add(SLACK) < time {
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            parts = fraction(parts, millis(delta.elapsed), millis(time));
+            self.owed = Microjoules::ZERO;
+        }
+        parts += self.owed;
+        // Readings of different instants may differ; what is too much is taken off the next one.
+        self.owed = parts.saturating_sub(delta.energy).min(others);
+        GpuDelta { energy: delta.energy.saturating_sub(parts), ..delta }
+    }
+
+    /// The last reading, also of a device that doesn't answer now.
+    pub(super) fn last_reading(&self) -> Option<&DeviceReading> {
+        self.reading.as_ref()
+    }
+
     /// Its number in the ledger, once it was booked.
     pub(super) fn index(&self) -> Option<DeviceIndex> {
         self.index
@@ -100,7 +127,7 @@ impl Sampler {
     ) -> Microjoules {
         let readings = gpus.devices.iter().filter_map(|device| device.reading.as_ref());
         self.gpu_books.pids.update(readings, usage, &self.workloads, &self.ledger, now.boottime);
-        let is_module = |device: &&DeviceTick| device.report.id.domain == Domain::Module;
+        let is_module = |device: &&DeviceTick| device.up && device.report.id.domain == Domain::Module;
         let modules = u64::try_from(gpus.devices.iter().filter(is_module).count()).unwrap_or(1).max(1);
         let share = Microjoules::new(others.get() / modules);
         let (mut quality, mut power, mut in_tick, mut booked) =
@@ -109,7 +136,8 @@ impl Sampler {
             let uuid = &device.identity.uuid;
             let mut state = self.gpu_books.devices.remove(uuid).unwrap_or_default();
             if is_module(&device) {
-                state.owed += share;
+                state.others.0 += share;
+                state.others.1 = state.others.1.saturating_add(elapsed);
             }
             let before = state.clients.keys();
             if let Some(reading) = &device.reading {
@@ -117,16 +145,13 @@ impl Sampler {
                 state.contexts = state.clients.contexts();
                 state.reading = Some(reading.clone());
             }
-            if !device.up {
-                (state.method, state.contexts) = (None, None);
-            }
             state.power = None;
             state.index = state.index.or_else(|| self.ledger.open_device(uuid));
             if let (Some(delta), Some(index)) = (device.delta, state.index) {
-                let taken = delta.energy.min(state.owed);
-                state.owed = state.owed.saturating_sub(taken);
-                let delta = GpuDelta { energy: delta.energy.saturating_sub(taken), ..delta };
-                let is_strange = delta.after_gap && before != state.clients.keys();
+                let delta = state.without_others(delta);
+                // Without a reading nobody knows who holds it now.
+                let is_strange =
+                    delta.after_gap && (device.reading.is_none() || before != state.clients.keys());
                 let drawn_in = (!delta.after_gap).then_some(delta.elapsed);
                 let interval = Interval { device: index, drawn_in, elapsed };
                 if is_strange {
@@ -139,6 +164,9 @@ impl Sampler {
                 power = [power, state.power].into_iter().flatten().reduce(Add::add);
                 in_tick += interval.in_tick(delta.energy);
                 booked += delta.energy;
+            }
+            if !device.up {
+                (state.method, state.contexts) = (None, None);
             }
             self.gpu_books.devices.insert(Arc::clone(uuid), state);
         }

@@ -8,6 +8,7 @@ use crate::gpu::{DeviceTick, GpuTick};
 use crate::ledger::{Account, DeviceIndex, ProcessAccount, State};
 use crate::meters::{Component, MeterReport, Tick};
 use crate::sampler::Sampler;
+use crate::sampler::gpu::DeviceState;
 use crate::snapshot::{
     CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell, GpuTotals,
     MeterStatus, ProcessTotals, Snapshot, Unattributed, WorkloadTotals,
@@ -143,10 +144,12 @@ impl Sampler {
         let state = self.gpu_books.device(&device.identity.uuid);
         let book = state.and_then(|state| self.ledger.device(state.index()?));
         let reading = device.reading.as_ref();
+        // What a card is doesn't change while it is silent; what it does isn't known then.
+        let last = state.and_then(DeviceState::last_reading);
         GpuTotals {
             identity: Arc::clone(&device.identity),
             backend: device.backend,
-            mig: reading.is_some_and(|reading| reading.mig),
+            mig: last.is_some_and(|reading| reading.mig),
             up: device.up,
             reason: Arc::clone(&device.reason),
             stuck: device.stuck,
@@ -160,7 +163,7 @@ impl Sampler {
             power_limit: reading.and_then(|reading| reading.power_limit),
             clients: state.and_then(|state| state.contexts),
             method: state.and_then(|state| state.method).map(Method::as_str),
-            limitations: reading.map(|reading| reading.limitations.clone()).unwrap_or_default(),
+            limitations: last.map(|reading| reading.limitations.clone()).unwrap_or_default(),
             by_beneficiary: book.map(|book| book.by_beneficiary).unwrap_or_default(),
         }
     }

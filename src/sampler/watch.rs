@@ -1,10 +1,12 @@
 //! Tells the log what changed, and nothing else: a state that stays is told once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::gpu::Limitation;
 use crate::meters::{MeterId, MeterReport};
 use crate::snapshot::CollectorStatus;
 
@@ -18,6 +20,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct ChangeLog {
     collectors: HashMap<&'static str, Told>,
     meters: HashMap<MeterId, Told>,
+    limitations: HashMap<Arc<str>, Told>,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,25 @@ impl ChangeLog {
                 _ if report.up => info!(meter, domain, device, quality, reason, "meter not in use"),
                 _ => warn!(meter, domain, device, quality, reason, "meter is down"),
             }
+        }
+    }
+}
+
+impl ChangeLog {
+    /// Tells what keeps a GPU from better figures, where that is new.
+    pub(super) fn tell_limitations(&mut self, now: Duration, uuid: &Arc<str>, limitations: &[Limitation]) {
+        let texts: Vec<String> =
+            limitations.iter().map(|limit| format!("{}: {}", limit.what, limit.reason)).collect();
+        let text = texts.join("; ");
+        if text.is_empty() && !self.limitations.contains_key(uuid) {
+            return;
+        }
+        let Some(told) = Told::tell(self.limitations.get(uuid), &text, now) else { return };
+        self.limitations.insert(Arc::clone(uuid), told);
+        if text.is_empty() {
+            info!(uuid = %uuid, "GPU has all its evidence again");
+        } else {
+            info!(uuid = %uuid, limitations = text, "GPU could tell more");
         }
     }
 }

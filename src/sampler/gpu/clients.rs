@@ -1,6 +1,7 @@
 //! Who the pids are that GPU drivers give.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ struct Known {
     /// The owner behind the number, which may name another one later.
     owner: Option<Arc<Owner>>,
     is_alive: bool,
+    /// Whether it is the MPS server or its control daemon.
+    is_mps: bool,
     is_owner_current: bool,
     named_at: Duration,
 }
@@ -85,7 +88,9 @@ impl Pids {
             let found = living.or_else(|| if self.known.contains_key(&pid) { None } else { ended() });
             if let Some(identity) = found {
                 let owner = ledger.owner(identity.owner).cloned();
-                let known = Known { identity, owner, is_alive, is_owner_current: true, named_at: now };
+                let is_mps = self.is_mps_server(&identity);
+                let known =
+                    Known { identity, owner, is_alive, is_mps, is_owner_current: true, named_at: now };
                 self.known.insert(pid, known);
             } else if let Some(known) = self.known.get_mut(&pid) {
                 known.is_alive = false;
@@ -145,7 +150,24 @@ impl Pids {
     }
 
     fn is_mps(&self, pid: u32) -> bool {
-        self.known.get(&pid).is_some_and(|known| known.identity.comm.starts_with(MPS))
+        self.known.get(&pid).is_some_and(|known| known.is_mps)
+    }
+
+    /// Anybody may give himself the server's name, so the program decides where it can be seen.
+    fn is_mps_server(&self, process: &ProcessIdentity) -> bool {
+        if !process.comm.starts_with(MPS) {
+            return false;
+        }
+        if let Some(known) = self.known.get(&process.pid)
+            && known.identity.start_time == process.start_time
+            && known.identity.comm == process.comm
+        {
+            return known.is_mps;
+        }
+        let program = fs::read_link(self.procfs.join(process.pid.to_string()).join("exe"));
+        program.map_or(true, |path| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(MPS))
+        })
     }
 }
 

@@ -61,45 +61,40 @@ impl Card {
         domain: Domain,
         others: Microjoules,
     ) {
+        self.tick_of(Some(reading), joules, after_gap, domain, others);
+    }
+
+    /// One tick in which the GPU, whose meter is a module's, tells no energy.
+    fn pass(&mut self, others: Microjoules) {
+        self.node.tick(1);
+        let (mut device, usage) = (device(Domain::Module, None), WorkloadTick::default());
+        device.delta = None;
+        let gpus = GpuTick { devices: vec![device], collectors: Vec::new() };
+        let second = Duration::from_secs(1);
+        self.node.sampler.attribute_gpus(&gpus, &usage, self.now(), second, others);
+    }
+
+    fn now(&self) -> Tick {
+        let now = Duration::from_secs(self.node.seconds);
+        Tick { monotonic: now, boottime: now }
+    }
+
+    fn tick_of(
+        &mut self,
+        reading: Option<DeviceReading>,
+        joules: u64,
+        after_gap: bool,
+        domain: Domain,
+        others: Microjoules,
+    ) {
         self.node.tick(1);
         let usage = WorkloadTick::default();
         let energy = Microjoules::new(joules * 1_000_000);
         let elapsed = Duration::from_secs(if after_gap { 20 } else { 1 });
-        let delta = GpuDelta { energy, elapsed, quality: Quality::Measured, domain, after_gap };
-        let id = MeterId { meter: "nvml", domain, device: UUID.into() };
-        let report = MeterReport {
-            id,
-            quality: Quality::Measured,
-            up: true,
-            feeds: Some(Component::Gpu),
-            reason: "".into(),
-            energy: Some(energy),
-            wraps: 0,
-            resets: 0,
-        };
-        let identity = Arc::new(GpuIdentity {
-            uuid: UUID.into(),
-            gpu: "0".into(),
-            model: "test".into(),
-            vendor: Vendor::Nvidia,
-            pci_bus_id: "".into(),
-            driver: "".into(),
-        });
-        let device = DeviceTick {
-            identity,
-            backend: "nvml",
-            up: true,
-            reason: "".into(),
-            stuck: Duration::ZERO,
-            delta: Some(delta),
-            reading: Some(reading),
-            report,
-        };
+        let mut device = device(domain, reading);
+        device.delta = Some(GpuDelta { energy, elapsed, quality: Quality::Measured, domain, after_gap });
         let gpus = GpuTick { devices: vec![device], collectors: Vec::new() };
-        let now = Tick {
-            monotonic: Duration::from_secs(self.node.seconds),
-            boottime: Duration::from_secs(self.node.seconds),
-        };
+        let now = self.now();
         let second = Duration::from_secs(1);
         let booked = self.node.sampler.attribute_gpus(&gpus, &usage, now, second, others);
         let state = self.state();
@@ -133,6 +128,37 @@ impl Card {
         let mut accounts = self.node.sampler.ledger.accounts();
         let account = accounts.find(|account| account.owner.as_ref().unwrap().kind() == kind).unwrap();
         account.totals.energy(Component::Gpu, state).get() / 1_000_000
+    }
+}
+
+/// A device that is up if there is a reading of it.
+fn device(domain: Domain, reading: Option<DeviceReading>) -> DeviceTick {
+    let up = reading.is_some() || domain == Domain::Module;
+    DeviceTick {
+        identity: Arc::new(GpuIdentity {
+            uuid: UUID.into(),
+            gpu: "0".into(),
+            model: "test".into(),
+            vendor: Vendor::Nvidia,
+            pci_bus_id: "".into(),
+            driver: "".into(),
+        }),
+        backend: "nvml",
+        up,
+        reason: "".into(),
+        stuck: Duration::ZERO,
+        delta: None,
+        reading,
+        report: MeterReport {
+            id: MeterId { meter: "nvml", domain, device: UUID.into() },
+            quality: Quality::Measured,
+            up,
+            feeds: Some(Component::Gpu),
+            reason: "".into(),
+            energy: None,
+            wraps: 0,
+            resets: 0,
+        },
     }
 }
 
@@ -268,6 +294,30 @@ fn energy_of_an_outage_goes_to_those_who_held_the_gpu_before_and_after() {
     assert_eq!(card.state().power, None, "the mean over an outage is no power of this tick");
     card.tick_with(reading(&[11], Some(&[(11, 50)])), 2_000, true, Domain::Gpu, none);
     assert_eq!((card.got(UNITS), card.unattributed(Reason::Outage)), (0, 2_000));
+}
+
+#[test]
+fn energy_of_a_device_that_answers_too_late_is_nobodys() {
+    let mut card = Card::new(|_| {});
+    card.tick(reading(&[10], Some(&[(10, 50)])), 100);
+    card.tick_of(None, 2_000, true, Domain::Gpu, Microjoules::ZERO);
+    assert_eq!((card.got(CONTAINERS), card.unattributed(Reason::Outage)), (100, 2_000));
+    assert_eq!(card.state().method, None, "no evidence is claimed for a card that is down");
+}
+
+#[test]
+fn a_module_that_was_away_owes_only_what_was_used_in_its_own_time() {
+    let mut card = Card::new(|_| {});
+    let (none, cpu) = (Microjoules::ZERO, Microjoules::new(50_000_000));
+    card.tick_with(reading(&[10], Some(&[(10, 50)])), 70, false, Domain::Module, cpu);
+    assert_eq!(card.got(CONTAINERS), 20);
+    for _ in 0..600 {
+        card.pass(cpu);
+    }
+    card.tick_with(reading(&[10], Some(&[(10, 50)])), 70, false, Domain::Module, cpu);
+    assert_eq!(card.got(CONTAINERS), 40, "600 s of CPU energy aren't taken off one second");
+    card.tick_with(reading(&[10], Some(&[(10, 50)])), 70, false, Domain::Module, none);
+    assert_eq!(card.got(CONTAINERS), 110);
 }
 
 #[test]

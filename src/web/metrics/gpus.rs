@@ -33,6 +33,15 @@ pub(super) fn method(source: Source<'_>, out: &mut Samples) {
     }
 }
 
+/// What keeps each GPU from better figures.
+pub(super) fn limitations(source: Source<'_>, out: &mut Samples) {
+    for gpu in &source.snapshot.gpus {
+        for limit in &gpu.limitations {
+            out.push(&labels(gpu), &[limit.what, &limit.reason], 1.0);
+        }
+    }
+}
+
 /// The energy of each GPU by the kind of owner that it went to.
 pub(super) fn by_kind(source: Source<'_>, out: &mut Samples) {
     for gpu in source.snapshot.gpus.iter().filter(|gpu| gpu.energy.is_some()) {

@@ -74,6 +74,12 @@ pub(super) const FAMILIES: &[Family] = &[
         gpus::method,
     ),
     gauge(
+        "wattprint_gpu_limitation_info",
+        &["gpu", "uuid", "what", "reason"],
+        "What keeps a GPU from better figures (counter, scope, clients, sm_util, gpm, memory), and why; always 1.",
+        gpus::limitations,
+    ),
+    gauge(
         "wattprint_gpu_pid_namespace_ok",
         &[],
         "1 where the pids that GPU drivers give are those of the daemon's procfs, else 0: nobody can be told then.",
