@@ -126,10 +126,12 @@ impl Pids {
             // Processes of a short life may have led here before the daemon was moved; look once more.
             self.is_initial = pid_namespace::is_initial(&self.procfs);
         }
-        self.agree = match (named.is_empty(), strange && !self.is_initial) {
+        // Somebody who isn't known yet proves nothing either way.
+        let is_one_known = named.iter().any(|pid| self.known.contains_key(pid));
+        self.agree = match (self.is_initial || is_one_known, strange && !self.is_initial) {
             (_, true) => Some(false),
-            (true, false) => self.agree,
-            (false, false) => Some(true),
+            (true, false) if !named.is_empty() => Some(true),
+            (_, false) => self.agree,
         };
     }
 

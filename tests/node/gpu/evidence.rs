@@ -48,21 +48,41 @@ fn work_splits_by_time_on_the_processors_and_inside_an_owner_too() {
     };
     let (a, b) = (User::start(&sandbox), User::start(&sandbox));
     let second = one_more(&a.cgroup);
-    let uuid = Device::uuid_of(0);
-    let device = Device { gpu_utilization: 80, ..Device::hopper(0) };
+    let (uuid, late) = (Device::uuid_of(0), Device::uuid_of(1));
+    let device = Device { gpu_utilization: 80, memory_used: 45 << 30, ..Device::hopper(0) };
+    // A driver that samples more rarely than the daemon asks.
+    let rare = Device { sample_period_us: 1_000_000, gpu_utilization: 80, ..Device::ampere(1) };
+    let rare = rare.process(a.on_gpu(60, 1)).process(b.on_gpu(20, 4));
     let device = device
         .process(a.on_gpu(45, 1))
         .process(Process::compute(second.pid()).sm(15).memory(40 << 30))
         .process(b.on_gpu(20, 4));
-    let mut stage = Stage::new(Scenario::of([at_rest(device)]));
+    let mut stage = Stage::new(Scenario::of([at_rest(device), at_rest(rare)]));
     let daemon = stage.start("", &[QUICK]);
     let burst = Burst::play(&mut stage, &daemon);
-    burst.assert_shares(&uuid, "sm_util", &[(&a, 0.75), (&b, 0.25)]);
-    for (pid, share) in [(a.pid(), 0.5625), (second.pid(), 0.1875), (b.pid(), 0.25)] {
-        assert_close("process", burst.process(pid), share * burst.truth(&uuid), TOLERANCE);
+    for uuid in [&uuid, &late] {
+        burst.assert_shares(uuid, "sm_util", &[(&a, 0.75), (&b, 0.25)]);
     }
-    assert_close("active", burst.state(&a, "active"), 0.75 * burst.truth(&uuid), TOLERANCE);
-    assert!((burst.after.value("wattprint_gpu_clients", &[("uuid", &uuid)]) - 3.0).abs() < 1e-9);
+    let truth = burst.truth(&uuid);
+    let both = burst.truth(&late) + truth;
+    let shares = [
+        (a.pid(), 0.5625 * truth + 0.75 * burst.truth(&late)),
+        (second.pid(), 0.1875 * truth),
+        (b.pid(), 0.25 * both),
+    ];
+    for (pid, joules) in shares {
+        assert_close("process", burst.process(pid), joules, TOLERANCE);
+    }
+    assert_close("active", burst.state(&a, "active"), 0.75 * both, TOLERANCE);
+    for (gauge, expected) in [
+        ("wattprint_gpu_clients", 3.0),
+        ("wattprint_gpu_utilization_ratio", 0.8),
+        ("wattprint_gpu_memory_used_bytes", 45.0 * 1024.0 * 1024.0 * 1024.0),
+        ("wattprint_gpu_power_limit_watts", 700.0),
+        ("wattprint_gpu_up", 1.0),
+    ] {
+        assert_close(gauge, burst.after.value(gauge, &[("uuid", &uuid)]), expected, 1e-9);
+    }
     assert_eq!(burst.last.limitations(&uuid), []);
     daemon.finish();
 }

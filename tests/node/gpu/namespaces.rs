@@ -1,5 +1,6 @@
 //! The daemon in a pid namespace of its own, where drivers may give pids of the machine's.
 
+use nvidia_ml::monotonic_ns;
 use nvidia_ml::scenario::{Device, Process, Scenario};
 use serde_json::Value;
 
@@ -91,4 +92,26 @@ fn pids_that_the_driver_translates_name_everybody() {
     drop(daemon);
     let finding = check(&stage, &wrapper);
     assert_eq!(finding["ok"], true, "{finding}");
+}
+
+#[test]
+fn strangers_that_come_and_go_prove_nothing() {
+    let Some(sandbox) = prepare("strangers_that_come_and_go_prove_nothing") else { return };
+    let uuid = Device::uuid_of(0);
+    let device = at_rest(Device { gpu_utilization: 80, ..Device::hopper(0) });
+    // Each is there for less than a tick.
+    let begin = monotonic_ns();
+    let device = (0..200).fold(device, |device, number| {
+        let from = begin + u64::from(number) * 200_000_000;
+        let process = Process::compute((u32::MAX >> 1) - number).sm(60).memory(1 << 30);
+        device.process(process.within(from, from + 60_000_000))
+    });
+    let mut stage = Stage::new(Scenario::of([device]));
+    let wrapper = unshared(&sandbox.container().0.directory().display().to_string());
+    let daemon = start(&stage, &wrapper);
+    let burst = Burst::play(&mut stage, &daemon);
+    assert!(burst.last.0["gpu_pid_namespace_ok"] != true, "nobody that it names is there");
+    burst.assert_shares(&uuid, "none", &[]);
+    assert_close("nobody's", burst.kind(&uuid, "unattributed"), burst.truth(&uuid), TOLERANCE);
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
 }

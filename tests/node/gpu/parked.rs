@@ -64,7 +64,18 @@ fn idle_power_that_is_configured_is_nobodys() {
     for (user, share) in [(&a, 0.75), (&b, 0.25)] {
         assert_close("parked", burst.state(user, "parked"), 0.2 * all[0], TOLERANCE);
         assert_close("active", burst.state(user, "active"), share * 0.8 * all[1], TOLERANCE);
+        let labels = [("container_id", user.label()), ("component", "gpu")];
+        let power = burst.after.value("wattprint_container_power_watts", &labels);
+        assert_close("watts", power, 20.0 + 80.0 * share, 2.0 * TOLERANCE);
+        let joules = burst.after.select("wattprint_container_energy_joules_total", &labels);
+        let joules: f64 = joules.iter().map(|sample| sample.value).sum();
+        let intensity = burst.after.select("wattprint_grid_carbon_intensity_grams_per_kwh", &[])[0].value;
+        let grams = burst.after.value("wattprint_container_emissions_grams_total", &labels);
+        let pue = burst.after.value("wattprint_pue_ratio", &[]);
+        assert_close("grams", grams, joules / 3.6e6 * intensity * pue, 1e-3);
     }
+    let power = burst.after.value("wattprint_node_power_watts", &[("component", "gpu")]);
+    assert_close("node", power, 300.0, 2.0 * TOLERANCE);
     assert!(!daemon.log().contains("a baseline is configured for what no meter has"), "{}", daemon.log());
     daemon.finish();
 }

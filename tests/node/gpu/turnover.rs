@@ -94,7 +94,14 @@ fn one_that_died_while_the_driver_names_it_is_still_its_last_owners() {
     let labels = [("uuid", uuid.as_str()), ("container_id", &id[..12])];
     let got = burst.rise("wattprint_gpu_container_energy_joules_total", &labels);
     assert_close("the dead one's", got, 0.75 * burst.truth(&uuid), TOLERANCE);
-    drop(cgroup);
+    // Its container ends, too.
+    cgroup.remove();
+    daemon
+        .until("the container's end", |snapshot| snapshot.container(&id).is_some_and(|row| row.has_ended()));
+    let burst = Burst::play(&mut stage, &daemon);
+    burst.assert_shares(&uuid, "sm_util", &[(&living, 0.25)]);
+    let got = burst.rise("wattprint_gpu_container_energy_joules_total", &labels);
+    assert_close("the ended one's", got, 0.75 * burst.truth(&uuid), TOLERANCE);
     daemon.finish();
 }
 
