@@ -18,9 +18,8 @@ use wattprint::gpu::{GpuBank, GpuSettings, GpuTick, Now};
 use wattprint::meters::{Quality, Tick};
 
 use crate::daemon::signal;
-use crate::gpu::errors::HASTY;
 use crate::gpu::witness::Witness;
-use crate::gpu::{Span, Stage, assert_true};
+use crate::gpu::{HASTY, Span, Stage, assert_true};
 
 const DEVICES: u8 = 3;
 /// No device draws more.
