@@ -19,6 +19,7 @@ mod witness;
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 
 use nvidia_ml::scenario::Scenario;
 use nvidia_ml::{library_in, monotonic_ns};
@@ -32,8 +33,23 @@ use crate::{assert_close, wait_for};
 /// How far joules may be from the scenario's own.
 pub(crate) const TOLERANCE: f64 = 0.01;
 
-/// Short waits, so that what is retried is retried within a test.
-pub(crate) const IMPATIENT: &str = "[gpu]\nretry = \"200ms\"\n";
+/// Short waits and short ticks; but no device is late on a busy machine.
+pub(crate) const HASTY: &str = "[gpu]
+retry = \"200ms\"
+deadline = \"3s\"
+[sample]
+interval = \"200ms\"
+";
+
+/// Runs each case in a thread of its own.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, case: impl Fn(T) + Sync) {
+    let case = &case;
+    thread::scope(|scope| {
+        for one in cases {
+            scope.spawn(move || case(one));
+        }
+    });
+}
 
 /// A scenario, and the library that plays it.
 #[derive(Debug)]

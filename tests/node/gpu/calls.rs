@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use nvidia_ml::scenario::{Device, Instance, Process, Scenario};
 
-use crate::gpu::Stage;
-use crate::gpu::errors::{HASTY, at_once};
 use crate::gpu::witness::Witness;
+use crate::gpu::{HASTY, Stage, at_once};
 
 const DEVICES: u8 = 8;
 const CLIENTS: u32 = 8;

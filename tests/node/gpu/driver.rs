@@ -10,9 +10,8 @@ use nvidia_ml::scenario::{Device, Fault, Scenario};
 use nvidia_ml::{code, monotonic_ns};
 
 use crate::daemon::{Daemon, PATIENCE, binary, run, signal};
-use crate::gpu::Stage;
-use crate::gpu::errors::{HASTY, at_once};
 use crate::gpu::witness::{Witness, resting};
+use crate::gpu::{HASTY, Stage, at_once};
 use crate::{assert_close, wait_for};
 
 /// Whether the library is in the daemon's memory.

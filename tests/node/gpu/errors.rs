@@ -1,7 +1,6 @@
 //! What each of the library's errors leads to, and that it ends with its cause.
 
 use std::fs;
-use std::thread;
 
 use nvidia_ml::scenario::{Device, Fault, Process, Scenario};
 use nvidia_ml::{code, library_in, patch};
@@ -9,12 +8,8 @@ use nvidia_ml::{code, library_in, patch};
 use crate::assert_close;
 use crate::daemon::{Daemon, run};
 use crate::gpu::witness::{Witness, resting};
-use crate::gpu::{Span, Stage, TOLERANCE};
+use crate::gpu::{HASTY, Span, Stage, TOLERANCE, at_once};
 use crate::snapshot::Snapshot;
-
-/// Short waits and short ticks; but no device is late on a busy machine.
-pub(crate) const HASTY: &str =
-    "[gpu]\nretry = \"200ms\"\ndeadline = \"3s\"\n[sample]\ninterval = \"200ms\"\n";
 
 /// A pid that nobody has.
 const NOBODY: u32 = 4_194_000;
@@ -22,16 +17,6 @@ const NOBODY: u32 = 4_194_000;
 const ENERGY: &str = "nvmlDeviceGetTotalEnergyConsumption";
 const SAMPLES: &str = "nvmlDeviceGetProcessUtilization";
 const COMPUTE: &str = "nvmlDeviceGetComputeRunning*";
-
-/// Runs each case in a thread of its own.
-pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, case: impl Fn(T) + Sync) {
-    let case = &case;
-    thread::scope(|scope| {
-        for one in cases {
-            scope.spawn(move || case(one));
-        }
-    });
-}
 
 /// The reason stands where people and alerts look for it.
 fn assert_told(stage: &Stage, daemon: &Daemon, snapshot: &Snapshot, reason: &str) {

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use nvidia_ml::scenario::{Device, Hang, Process, Scenario};
 
 use crate::daemon::Daemon;
-use crate::gpu::Stage;
-use crate::gpu::errors::at_once;
 use crate::gpu::witness::{Witness, resting};
+use crate::gpu::{Stage, at_once};
 
 /// A device may be silent for a second.
 const DEADLINE: &str = "[gpu]\nretry = \"200ms\"\ndeadline = \"1s\"\n";
