@@ -33,11 +33,11 @@ impl Load {
         Self::of(program(), cgroups, mode)
     }
 
-    /// The same under another name, which is made in `directory`.
+    /// The same under another name, which is made in `directory`: the kernel takes it from the path (execve(2)).
     pub(crate) fn named(name: &str, directory: &Path, cgroups: &[&Cgroup], mode: &[&str]) -> Self {
-        let copy = directory.join(name);
-        std::fs::copy(program(), &copy).expect("copy burn");
-        Self::of(&copy, cgroups, mode)
+        let link = directory.join(name);
+        std::os::unix::fs::symlink(program(), &link).expect("link burn");
+        Self::of(&link, cgroups, mode)
     }
 
     fn of(program: &Path, cgroups: &[&Cgroup], mode: &[&str]) -> Self {

@@ -21,7 +21,7 @@ pub(crate) const QUICK: &str = "--sample.interval=250ms";
 /// Power outside of bursts.
 pub(crate) const REST: f64 = 2.0;
 /// Power in a burst, and how long that lasts.
-const BURST: (f64, Duration) = (400.0, Duration::from_secs(2));
+const BURST: (f64, Duration) = (400.0, Duration::from_millis(1_500));
 /// How long before a burst the library must know of it.
 const NOTICE: Duration = Duration::from_millis(100);
 
@@ -87,7 +87,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Every GPU is going to draw 400 W for 2 s.
+    /// Every GPU is going to draw 400 W for 1.5 s.
     pub(crate) fn begin(stage: &mut Stage, daemon: &Daemon) -> Self {
         let (watts, length) = BURST;
         Self::with(stage, daemon, |rest, begin| vec![(begin, watts), (begin + length, rest)])
@@ -148,7 +148,7 @@ pub(crate) struct Burst {
 }
 
 impl Burst {
-    /// Has every GPU draw 400 W for 2 s.
+    /// Has every GPU draw 400 W for 1.5 s.
     pub(crate) fn play(stage: &mut Stage, daemon: &Daemon) -> Self {
         Running::begin(stage, daemon).end(stage, daemon)
     }
@@ -166,7 +166,7 @@ impl Burst {
         running.end(stage, daemon)
     }
 
-    /// Leaves power as it is for 2 s.
+    /// Leaves power as it is for 1.5 s.
     pub(crate) fn none(stage: &mut Stage, daemon: &Daemon) -> Self {
         Running::with(stage, daemon, |rest, begin| vec![(begin + BURST.1, rest)]).end(stage, daemon)
     }

@@ -16,6 +16,8 @@ fn clients_of_mps_are_billed_and_its_server_never() {
     let (cgroup, id) = sandbox.container();
     let load = Load::named("nvidia-cuda-mps-server", programs.path(), &[&cgroup], &["hold", "0"]);
     arrive(&cgroup, &load);
+    let comm = std::fs::read_to_string(format!("/proc/{}/comm", load.pid())).unwrap();
+    assert_eq!(comm.trim_end(), "nvidia-cuda-mps");
     let server = User { load, id, cgroup };
     let busy = |number| at_rest(Device { gpu_utilization: 80, ..Device::hopper(number) });
     let serving = |sm| Process::compute(server.pid()).kind(Kind::MpsServer).sm(sm).memory(30 << 20);
