@@ -64,9 +64,7 @@ fn a_driver_that_is_loaded_anew_loses_no_energy_but_what_nobody_counted() {
         for uuid in &all {
             stage.pulse(uuid, 500, 400);
         }
-        for uuid in &all {
-            witness.until_booked(&stage, uuid);
-        }
+        witness.until_all_booked(&stage, &all);
         let inits = stage.calls()["nvmlInit_v2"];
         stage.change(|scenario| {
             scenario.driver_generation += 1;
@@ -83,9 +81,7 @@ fn a_driver_that_is_loaded_anew_loses_no_energy_but_what_nobody_counted() {
     for uuid in &all {
         stage.pulse(uuid, 500, 400);
     }
-    for uuid in &all {
-        witness.until_booked(&stage, uuid);
-    }
+    witness.until_all_booked(&stage, &all);
     daemon.finish();
 }
 

@@ -51,43 +51,55 @@ fn fails_until(mut stage: Stage, reason: &str, mend: impl FnOnce(&mut Stage)) {
     daemon.finish();
 }
 
-#[test]
-fn a_library_that_cant_be_used_says_why_and_is_used_once_it_can() {
-    let cases = [
-        ("nvmlInit*", code::DRIVER_NOT_LOADED, "driver not loaded"),
-        ("nvmlInit*", code::LIBRARY_NOT_FOUND, "library can't be loaded"),
-        ("nvmlInit*", code::LIB_RM_VERSION_MISMATCH, "driver and library differ in version"),
-        ("nvmlInit*", code::NO_PERMISSION, "no permission"),
-        ("nvmlInit*", code::UNKNOWN, "unknown driver error"),
-        ("nvmlInit*", code::TIMEOUT, "driver timed out"),
-        ("nvmlInit*", code::OPERATING_SYSTEM, "blocked by the operating system"),
-        ("nvmlDeviceGetCount*", code::GPU_NOT_FOUND, "no device"),
-        ("nvmlDeviceGetCount*", code::UNKNOWN, "unknown driver error"),
-    ];
-    at_once(cases, |(symbol, code, reason)| {
-        let stage = Stage::new(Scenario::of([resting(0)]).fault(Fault::of(symbol, code)));
-        fails_until(stage, reason, |stage| stage.change(|scenario| scenario.faults.clear()));
-    });
+/// Why the library can't be used.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// A function gives this code.
+    Fails(&'static str, u32),
+    /// The file is another one.
+    IsText,
+    /// There is no file.
+    IsAbsent,
+    /// The file lacks this function.
+    Lacks(&'static str),
 }
 
 #[test]
-fn a_file_that_is_no_library_says_so_and_is_used_once_it_is_one() {
-    type Spoil = fn(&Stage);
-    let spoils: [(Spoil, &str); 3] = [
-        (|stage| fs::write(&stage.library, "no library").unwrap(), "library can't be loaded"),
-        (|stage| fs::remove_file(&stage.library).unwrap(), "library can't be loaded"),
-        (
-            |stage| patch::remove_symbols(&stage.library, &["nvmlDeviceGetCount_v2"]).unwrap(),
-            "library lacks a function",
-        ),
+fn a_library_that_cant_be_used_says_why_and_is_used_once_it_can() {
+    let cases = [
+        (Cause::Fails("nvmlInit*", code::DRIVER_NOT_LOADED), "driver not loaded"),
+        (Cause::Fails("nvmlInit*", code::LIBRARY_NOT_FOUND), "library can't be loaded"),
+        (Cause::Fails("nvmlInit*", code::LIB_RM_VERSION_MISMATCH), "driver and library differ in version"),
+        (Cause::Fails("nvmlInit*", code::NO_PERMISSION), "no permission"),
+        (Cause::Fails("nvmlInit*", code::UNKNOWN), "unknown driver error"),
+        (Cause::Fails("nvmlInit*", code::TIMEOUT), "driver timed out"),
+        (Cause::Fails("nvmlInit*", code::OPERATING_SYSTEM), "blocked by the operating system"),
+        (Cause::Fails("nvmlDeviceGetCount*", code::GPU_NOT_FOUND), "no device"),
+        (Cause::Fails("nvmlDeviceGetCount*", code::UNKNOWN), "unknown driver error"),
+        (Cause::IsText, "library can't be loaded"),
+        (Cause::IsAbsent, "library can't be loaded"),
+        (Cause::Lacks("nvmlDeviceGetCount_v2"), "library lacks a function"),
     ];
-    at_once(spoils, |(spoil, reason)| {
-        let stage = Stage::new(Scenario::of([resting(0)]));
-        spoil(&stage);
+    at_once(cases, |(cause, reason)| {
+        let mut scenario = Scenario::of([resting(0)]);
+        if let Cause::Fails(symbol, code) = cause {
+            scenario.faults.push(Fault::of(symbol, code));
+        }
+        let stage = Stage::new(scenario);
+        let library = &stage.library;
+        match cause {
+            Cause::Fails(..) => {}
+            Cause::IsText => fs::write(library, "no library").unwrap(),
+            Cause::IsAbsent => fs::remove_file(library).unwrap(),
+            Cause::Lacks(symbol) => patch::remove_symbols(library, &[symbol]).unwrap(),
+        }
         fails_until(stage, reason, |stage| {
-            // Beside it first: a file that is mapped must not change.
-            let beside = tempfile::tempdir_in(stage.library.parent().unwrap()).unwrap();
-            fs::rename(library_in(beside.path()).unwrap(), &stage.library).unwrap();
+            stage.change(|scenario| scenario.faults.clear());
+            if !matches!(cause, Cause::Fails(..)) {
+                // Beside it first: a file that is mapped must not change.
+                let beside = tempfile::tempdir_in(stage.library.parent().unwrap()).unwrap();
+                fs::rename(library_in(beside.path()).unwrap(), &stage.library).unwrap();
+            }
         });
     });
 }
@@ -163,9 +175,8 @@ fn an_error_concerns_the_device_and_the_call_that_it_came_from() {
     assert_eq!(snapshot.gpu(well)["limitations"], serde_json::json!([]), "{}", snapshot.gpu(well));
     assert!(snapshot.error("nvml").is_some(), "the collector doesn't get all");
     assert_eq!(stage.calls()["nvmlInit_v2"], 1, "nothing of this asks for a new start");
-    for uuid in [well, missing, denied, blocked, empty, churn, memory, flaps] {
-        witness.until_booked(&stage, uuid);
-    }
+    let answering = [well, missing, denied, blocked, empty, churn, memory, flaps];
+    witness.until_all_booked(&stage, &answering);
     let scrape = daemon.scrape();
     for uuid in &all {
         let down = [lost, reset, interrupt].contains(uuid);
@@ -179,9 +190,7 @@ fn an_error_concerns_the_device_and_the_call_that_it_came_from() {
     });
     // Those that are down are looked for by and by, with nothing lost.
     witness.until_up(&all);
-    for uuid in [lost, reset, interrupt] {
-        witness.until_booked(&stage, uuid);
-    }
+    witness.until_all_booked(&stage, &[lost, reset, interrupt]);
     // What was off stays off until the driver begins anew.
     let snapshot = witness.look();
     assert!(limited(&snapshot), "{}", snapshot.0["gpus"]);
@@ -230,8 +239,7 @@ fn three_failures_in_a_row_make_the_library_begin_anew_and_not_too_often() {
         stage.change(|scenario| scenario.faults.clear());
         witness.until_up(&[&well, &ill]);
         witness.until_well();
-        witness.until_booked(&stage, &well);
-        witness.until_booked(&stage, &ill);
+        witness.until_all_booked(&stage, &[&well, &ill]);
         daemon.finish();
     });
 }

@@ -109,11 +109,18 @@ impl<'a> Witness<'a> {
 
     /// Waits until all that a device's pulses are worth is booked; then no more is.
     pub(crate) fn until_booked(&self, stage: &Stage, uuid: &str) {
-        let expected = stage.pulses(uuid);
-        let what = format!("{expected} J of {uuid}");
-        self.until(&what, |snapshot| (snapshot.gpu_joules(uuid) - expected).abs() < COUNTER);
-        let later = self.ticks(2).gpu_joules(uuid);
-        assert!((later - expected).abs() < COUNTER, "{what}: {later}");
+        self.until_all_booked(stage, &[uuid]);
+    }
+
+    /// The same for several.
+    pub(crate) fn until_all_booked(&self, stage: &Stage, uuids: &[&str]) {
+        let off = |snapshot: &Snapshot, uuid: &str| (snapshot.gpu_joules(uuid) - stage.pulses(uuid)).abs();
+        let what = format!("the pulses of {uuids:?}");
+        self.until(&what, |snapshot| uuids.iter().all(|uuid| off(snapshot, uuid) < COUNTER));
+        let later = self.ticks(2);
+        for uuid in uuids {
+            assert!(off(&later, uuid) < COUNTER, "{} of {} J", later.gpu(uuid), stage.pulses(uuid));
+        }
     }
 
     /// The first snapshot in which nothing is wrong with the collector.
