@@ -91,6 +91,9 @@ impl Mig {
         if let Some(why) = self.denied {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
         }
+        if self.count.why() == Some(Why::Failing) {
+            limitations.push(limitation("clients", "looking instances up keeps failing", None));
+        }
         let busy: BTreeSet<u32> = clients.iter().flatten().filter_map(|client| client.instance).collect();
         if self.missing(&busy).any(|instance| !self.missing.contains(&instance)) {
             self.renew(handle, at)?;
@@ -185,9 +188,10 @@ impl Mig {
 
     /// Looks all compute instances up. The count is the most that there can be: places without one say so.
     fn renew(&mut self, handle: &Handle, at: Duration) -> Result<(), DeviceFailure> {
-        let count = match self.count.ask(at, || handle.device().mig_device_count())? {
-            None if self.count.why().is_none() => return Ok(()),
-            count => count.unwrap_or(0),
+        let count = match (self.count.ask(at, || handle.device().mig_device_count())?, self.count.why()) {
+            // Whoever was there is most likely still there.
+            (None, None | Some(Why::Failing)) => return Ok(()),
+            (count, _) => count.unwrap_or(0),
         };
         let mut parts = Vec::new();
         for index in 0..count {

@@ -76,6 +76,30 @@ fn optional_calls_that_fail_leave_out_what_they_tell() {
 }
 
 #[test]
+fn optional_calls_that_keep_failing_are_limitations_and_rest() {
+    for (symbol, what) in [
+        ("nvmlDeviceGetUtilizationRates", "utilization"),
+        ("nvmlDeviceGetMemoryInfo*", "memory_used"),
+        ("nvmlDeviceGetProcessUtilization", "sm_util"),
+    ] {
+        for code in [code::TIMEOUT, code::NOT_READY, code::UNKNOWN] {
+            let mut rig = Rig::of([Device::hopper(1).process(Process::compute(7))]);
+            rig.scenario.faults = vec![Fault::of(symbol, code)];
+            rig.save();
+            let told: Vec<_> = (0..4).map(|_| limitation_of(&rig.read(), what)).collect();
+            let failing = Some("keeps failing".to_owned());
+            assert_eq!(told, [None, None, failing.clone(), failing], "{symbol} {code}");
+            let name = symbol.trim_end_matches('*');
+            let calls = rig.calls(|rig| (0..20).for_each(|_| drop(rig.read())));
+            assert!(!calls.keys().any(|call| call.starts_with(name)), "{calls:?}");
+            rig.scenario.faults.clear();
+            rig.save();
+            assert_eq!(limitation_of(&rig.try_read(0, 600_000).unwrap(), what), None);
+        }
+    }
+}
+
+#[test]
 fn clients_of_all_lists_are_told_once() {
     let mut rig = Rig::of([Device::hopper(1)
         .process(Process::compute(7).memory(5))
