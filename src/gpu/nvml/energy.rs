@@ -86,7 +86,7 @@ impl EnergyMeter {
             return Ok((at, Some(energy)));
         }
         if let Some(energy) = self.ring(&device, now, domain)? {
-            limitations.push(limitation("counter", "no energy counter; power is integrated", None));
+            limitations.push(self.no_counter());
             return Ok(energy);
         }
         let milliwatts = match self.field.need(start.boottime, || handle.power_instant(GPU_SCOPE))? {
@@ -98,8 +98,16 @@ impl EnergyMeter {
             limitations.push(self.nothing());
             return Ok((at, None));
         };
-        limitations.push(limitation("counter", "no energy counter; power is integrated", None));
+        limitations.push(self.no_counter());
         Ok((at, Some(self.integrate(milliwatts, at, domain)?)))
+    }
+
+    /// Why the counter isn't used. One that isn't to be read is there all the same.
+    fn no_counter(&self) -> Limitation {
+        match self.counter.why().filter(|why| *why != Why::Unsupported) {
+            Some(why) => limitation("counter", why.reason(), why.remedy()),
+            None => limitation("counter", "no energy counter; power is integrated", None),
+        }
     }
 
     fn nothing(&self) -> Limitation {

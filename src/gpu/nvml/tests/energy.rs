@@ -72,6 +72,29 @@ fn without_a_counter_the_samples_of_the_driver_are_integrated() {
 }
 
 #[test]
+fn a_counter_that_may_not_be_read_is_told_from_one_that_is_not_there() {
+    for (code, reason, has_remedy) in [
+        (code::NOT_SUPPORTED, "no energy counter; power is integrated", false),
+        (code::FUNCTION_NOT_FOUND, "not known to this driver or its library", true),
+        (code::NO_PERMISSION, "no permission", true),
+        (code::OPERATING_SYSTEM, "blocked by the operating system", true),
+    ] {
+        for without_samples in [false, true] {
+            let mut rig = Rig::of([Device::hopper(1).power(0, 100.0)]);
+            rig.scenario.faults = vec![Fault::of("nvmlDeviceGetTotalEnergyConsumption", code)];
+            if without_samples {
+                rig.scenario.faults.push(Fault::of("nvmlDeviceGetSamples", code::NOT_SUPPORTED));
+            }
+            rig.save();
+            let reading = rig.read();
+            assert_eq!(reading.energy.unwrap().quality, Quality::Integrated);
+            assert_eq!(limitation_of(&reading, "counter").unwrap(), reason);
+            assert_eq!(reading.limitations[0].remedy.is_some(), has_remedy, "{code}");
+        }
+    }
+}
+
+#[test]
 fn without_samples_power_is_integrated_by_the_daemons_clock() {
     for faults in [&["nvmlDeviceGetSamples"][..], &["nvmlDeviceGetSamples", "nvmlDeviceGetFieldValues"]] {
         let mut rig = Rig::of([still(Device::pascal(1), 100.0)]);
