@@ -96,7 +96,7 @@ impl EnergyMeter {
             return Ok((at, Some(energy)));
         }
         if self.is_superchip
-            && let Some(milliwatts) = self.module.need(start.boottime, || module_power(handle))?
+            && let Some(milliwatts) = self.module.prefer(start.boottime, || module_power(handle))?
         {
             limitations.push(limitation("scope", WHOLE_MODULE, None));
             limitations.push(self.no_counter());

@@ -91,6 +91,19 @@ impl Latch {
         }
     }
 
+    /// Makes a call in whose place another may come for good, but not for a tick: a fault that may pass fails the
+    /// reading, until three ticks in a row switch the call off.
+    pub(super) fn prefer<T>(
+        &mut self,
+        at: Duration,
+        call: impl FnOnce() -> Result<T, NvmlError>,
+    ) -> Result<Option<T>, DeviceFailure> {
+        match self.attempt(at, call) {
+            Err(fault) if !fault.is_fatal() && self.count_failure(at) => Ok(None),
+            answer => answer.map_err(Fault::failure),
+        }
+    }
+
     /// Makes a call that a reading can't do without: none only where it is off.
     pub(super) fn need<T>(
         &mut self,

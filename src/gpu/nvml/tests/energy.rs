@@ -215,6 +215,16 @@ fn a_module_without_a_counter_has_the_power_of_the_module() {
 }
 
 #[test]
+fn power_of_the_module_that_fails_for_a_moment_is_not_left_for_the_gpus() {
+    let mut rig = Rig::of([Device { energy_counter: false, ..module() }]);
+    rig.read();
+    rig.scenario.faults = vec![Fault::of("field:186", code::UNKNOWN)];
+    rig.save();
+    assert_eq!((rig.consequence(), rig.consequence()), (Consequence::Transient, Consequence::Transient));
+    assert_eq!(rig.read().energy.unwrap().domain, Domain::Gpu);
+}
+
+#[test]
 fn figures_of_a_gpu_are_never_taken_for_its_modules() {
     let dark = Some(Module { power: Vec::new(), energy_base_mj: 0 });
     let no_samples = vec![Fault::of("nvmlDeviceGetSamples", code::NOT_SUPPORTED)];
