@@ -91,6 +91,9 @@ impl Mig {
         if let Some(why) = self.denied {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
         }
+        if self.way.is_some_and(|(way, _)| way == Way::Parent) {
+            limitations.extend(self.parent.limitations());
+        }
         if self.count.why() == Some(Why::Failing) {
             limitations.push(limitation("clients", "looking instances up keeps failing", None));
         }

@@ -242,6 +242,7 @@ impl Whole {
         if let Some(why) = self.lists.why() {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
         }
+        limitations.extend(self.lists.limitations());
         if let Some(work) = &mut work {
             let listed = looked.clients.iter().flatten().map(|client| client.pid);
             let present: BTreeSet<u32> = listed.chain(work.iter().map(|(pid, _)| *pid)).collect();

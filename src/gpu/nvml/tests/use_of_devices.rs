@@ -134,6 +134,53 @@ fn lists_that_may_not_be_read_leave_clients_unknown() {
 }
 
 #[test]
+fn a_list_beside_the_main_one_that_fails_takes_only_its_own_clients_away() {
+    for (symbol, reason, left) in [
+        ("nvmlDeviceGetGraphicsRunning*", "the list of graphics contexts fails", [7, 9]),
+        ("nvmlDeviceGetMPSComputeRunning*", "the list of MPS clients fails", [7, 8]),
+    ] {
+        for code in [code::UNKNOWN, code::NO_PERMISSION] {
+            let device = Device { mps_clients_in_compute: false, ..Device::hopper(1) };
+            let mut rig = Rig::of([device
+                .process(Process::compute(7))
+                .process(Process::compute(8).kind(Kind::Graphics))
+                .process(Process::compute(9).kind(Kind::MpsClient))]);
+            assert_eq!(pids(&rig.read()), [7, 8, 9]);
+            rig.scenario.faults = vec![Fault::of(symbol, code)];
+            rig.save();
+            for _ in 0..20 {
+                let reading = rig.read();
+                assert_eq!(
+                    (pids(&reading), limitation_of(&reading, "clients")),
+                    (left.into(), Some(reason.into()))
+                );
+            }
+            // Without the main list, too, nobody knows who is there.
+            rig.scenario.faults.push(Fault::of("nvmlDeviceGetComputeRunning*", code::NOT_SUPPORTED));
+            rig.save();
+            assert_eq!(rig.read().clients, None);
+            rig.scenario.faults.clear();
+            rig.save();
+            rig.try_read(0, 600_000).unwrap();
+            let reading = (0..5).map(|_| rig.read()).last().unwrap();
+            assert_eq!((pids(&reading), limitation_of(&reading, "clients")), (vec![7, 8, 9], None));
+        }
+    }
+}
+
+#[test]
+fn a_context_of_another_namespace_is_a_client_without_a_name() {
+    let device = Device { pid_zero: true, gpu_utilization: 80, ..Device::hopper(1) };
+    let nameless = || Process::compute(0).memory(2).sm(50);
+    let mut rig =
+        Rig::of([device.process(nameless()).process(nameless()).process(Process::compute(7).sm(20))]);
+    let reading = rig.read_until(|reading| work_of(reading, 7).is_some());
+    assert_eq!(pids(&reading), [0, 7]);
+    assert_eq!(reading.clients.as_ref().unwrap()[0].memory, Some(Bytes(4)));
+    assert_eq!(work_of(&reading, 0), None);
+}
+
+#[test]
 fn work_is_shared_as_the_processes_worked() {
     let mut rig = Rig::of([Device { gpu_utilization: 80, pid_zero: true, ..Device::hopper(1) }
         .process(Process::compute(7).sm(60))
