@@ -127,3 +127,27 @@ fn calls_for_instances_that_keep_failing_are_limitations() {
         rig.try_read(0, 600_000).unwrap();
     }
 }
+
+#[test]
+fn an_instance_that_fails_to_be_looked_up_for_a_moment_stays() {
+    for symbol in ["nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetUUID", "nvmlDeviceGetAttributes_v2"] {
+        let mut rig = Rig::of([cut(Device::ampere(1))]);
+        rig.change(|device| device.mig.as_mut().unwrap().parent_lists = ParentLists::Empty);
+        let instances = rig.read().instances;
+        let uuid = &instances[1].uuid;
+        rig.scenario.faults = vec![Fault::of(symbol, code::UNKNOWN).on(uuid)];
+        rig.save();
+        let reading = rig.try_read(0, 10_000).unwrap();
+        assert_eq!((places(&reading), &reading.instances), (EVERYBODY.to_vec(), &instances), "{symbol}");
+        // It is looked up again at once, but not for ever.
+        let lookups = |rig: &mut Rig| {
+            let calls = rig.calls(|rig| assert_eq!(places(&rig.read()), EVERYBODY));
+            calls.contains_key("nvmlDeviceGetMigDeviceHandleByIndex")
+        };
+        let is_told = symbol.contains("Attributes");
+        assert_eq!([(); 3].map(|()| lookups(&mut rig)), [!is_told, !is_told, false], "{symbol}");
+        rig.scenario.faults.clear();
+        rig.change(|device| device.mig.as_mut().unwrap().instances.truncate(1));
+        assert_eq!(rig.try_read(0, 10_000).unwrap().instances, instances[..1], "{symbol}");
+    }
+}
