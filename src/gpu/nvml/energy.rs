@@ -81,13 +81,13 @@ impl EnergyMeter {
     ) -> Result<(Tick, Option<GpuEnergy>), DeviceFailure> {
         let device = handle.device();
         let start = now.get();
-        if self.is_superchip {
-            if let Some(milliwatts) = self.gpu_scope(handle, start)? {
-                let reason = "the counter covers the CPU too; power of the GPU is integrated";
-                limitations.push(limitation("scope", reason, None));
-                let at = now.get();
-                return Ok((at, Some(self.integrate(milliwatts, at, Domain::Gpu)?)));
-            }
+        if self.is_superchip
+            && let Some(milliwatts) = self.gpu_scope(handle, start)?
+        {
+            let reason = "the counter covers the CPU too; power of the GPU is integrated";
+            limitations.push(limitation("scope", reason, None));
+            let at = now.get();
+            return Ok((at, Some(self.integrate(milliwatts, at, Domain::Gpu)?)));
         }
         if let Some(millijoules) = self.counter.need(start.boottime, || device.total_energy_consumption())? {
             let at = now.get();
