@@ -21,6 +21,7 @@ mod fdinfo;
 #[cfg(test)]
 mod fixture;
 mod kfd;
+mod processes;
 mod reader;
 mod scan;
 mod share;

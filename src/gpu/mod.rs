@@ -154,8 +154,8 @@ pub struct Instance {
 /// Why a better rung of evidence can't be had on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limitation {
-    /// The part that is off: `sm_util`, `gpm`, `memory`, `clients`, `counter`, `scope` (the meter covers more than
-    /// the device).
+    /// The part that is off: `sm_util`, `gpm`, `memory`, `clients`, `counter`, `utilization`, `memory_used`, `scope`
+    /// (the meter covers more than the device).
     pub what: &'static str,
     /// Why, short and from a bounded set.
     pub reason: Arc<str>,

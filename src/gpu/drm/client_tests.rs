@@ -251,7 +251,7 @@ fn what_may_not_be_looked_at_is_said() {
     let mut card = machine.only();
     let reading = machine.read(&mut card);
     assert_eq!((&reading.clients, &reading.work), (&None, &None), "nobody in sight means nothing");
-    assert_eq!(limits(&reading), [("clients", "permission denied: needs CAP_SYS_PTRACE")]);
+    assert_eq!(limits(&reading), [("clients", "no right to see all processes: nobody is known")]);
     assert!(reading.limitations[0].remedy.unwrap().contains("CAP_SYS_PTRACE"));
     machine.open(100, 5, &amdgpu(PCI, 1, 1, &[("gfx", 5)]));
     assert_eq!(machine.tick(&mut card).clients, Some(vec![client(100, Some(1024))]));

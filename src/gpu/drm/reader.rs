@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attribute::{AttributeFailure, lost, read_number, transient};
 use super::card::{Card, Driver};
@@ -13,10 +14,17 @@ use crate::gpu::{Client, DeviceFailure, DeviceReading, GpuEnergy, Limitation, No
 use crate::meters::files::{list_names, read_text};
 use crate::meters::power::PowerIntegrator;
 use crate::meters::{Domain, GRACE, Quality, Tick};
-use crate::units::{Bytes, Microjoules, Watts};
+use crate::units::{Bytes, Microjoules, Watts, floor_to_u64};
 
 /// The MI300A. It has none of the other signs of a device that shares its package with the CPU.
 const MI300A: &str = "74a0";
+
+/// The pid for work of processes that can't be seen. Nobody has it.
+const NOBODY: u32 = 0;
+/// Utilisation and engine time are measured apart: this percentage in sight is as good as all.
+const COVERED: u128 = 80;
+/// What lets the daemon see all processes.
+const RIGHTS: &str = "grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: /proc/PID/fd of other users needs both";
 
 /// Where energy comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +47,8 @@ pub(super) struct CardReader {
     /// Where the CPU is in the figure.
     domain: Domain,
     energy: Option<GpuEnergy>,
-    seen: Option<(u64, BTreeMap<u32, u64>)>,
+    /// The last scan: its number, when it was made, and the work in it.
+    seen: Option<(u64, Tick, BTreeMap<u32, u64>)>,
 }
 
 impl CardReader {
@@ -231,35 +240,40 @@ impl CardReader {
             reading.limitations.push(limitation("clients", "procfs can't be listed", remedy));
             return;
         }
-        if sample.is_partial {
-            let remedy =
-                Some("grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: /proc/PID/fd of other users needs both");
-            let reason = "permission denied: needs CAP_SYS_PTRACE";
-            reading.limitations.push(limitation("clients", reason, remedy));
-        }
         if sample.is_capped {
             reading.limitations.push(limitation("clients", "too many DRM files to read", None));
         }
         let none = DeviceUse::default();
         let used = sample.devices.get(&self.card.identity.pci_bus_id).unwrap_or(&none);
         let (clients, is_hidden) = self.clients(sample, used);
-        // With nobody in sight and some out of sight nothing is known.
-        if sample.is_partial && clients.is_empty() {
-            self.seen = None;
-            return;
+        let blind_spot = sample.is_partial.then(|| BlindSpot::of(&clients, is_hidden, reading.utilization));
+        if let Some(blind_spot) = blind_spot {
+            reading.limitations.push(limitation("clients", blind_spot.reason(), Some(RIGHTS)));
+            if blind_spot == BlindSpot::Everything {
+                self.seen = None;
+                return;
+            }
         }
         reading.clients = Some(clients);
-        let before = self.seen.replace((sample.number, used.work.clone()));
+        let before = self.seen.replace((sample.number, sample.at, used.work.clone()));
         if is_hidden {
             let reason = "compute queues of ROCm show no engine time";
             reading.limitations.push(limitation("sm_util", reason, None));
             return;
         }
-        reading.work = before.filter(|(number, _)| *number < sample.number).map(|(_, before)| {
-            let since = |pid: &u32| before.get(pid).copied().unwrap_or(0);
-            let done = used.work.iter().map(|(pid, work)| (*pid, work.saturating_sub(since(pid))));
-            done.filter(|(_, work)| *work > 0).collect()
-        });
+        let Some((_, then, before)) = before.filter(|(number, ..)| *number < sample.number) else {
+            return;
+        };
+        let since = |pid: &u32| before.get(pid).copied().unwrap_or(0);
+        let done = used.work.iter().map(|(pid, work)| (*pid, work.saturating_sub(since(pid))));
+        let mut work: Vec<(u32, u64)> = done.filter(|(_, work)| *work > 0).collect();
+        if blind_spot == Some(BlindSpot::Rest)
+            && let Some(utilization) = reading.utilization
+        {
+            let elapsed = sample.at.monotonic.saturating_sub(then.monotonic);
+            work.extend(missing_work(&work, utilization, elapsed).map(|missing| (NOBODY, missing)));
+        }
+        reading.work = Some(work);
     }
 
     /// Who holds contexts, and whether some work where it can't be seen.
@@ -279,6 +293,43 @@ impl CardReader {
     }
 }
 
+/// What a scan that may not look at all processes leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlindSpot {
+    /// With nobody in sight nothing is known.
+    Everything,
+    /// The device says how much it works, so what nobody in sight did is somebody else's.
+    Rest,
+    /// How much others work isn't known.
+    Others,
+}
+
+impl BlindSpot {
+    fn of(clients: &[Client], is_work_hidden: bool, utilization: Option<f64>) -> Self {
+        match utilization {
+            _ if clients.is_empty() => Self::Everything,
+            Some(_) if !is_work_hidden => Self::Rest,
+            _ => Self::Others,
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Everything => "no right to see all processes: nobody is known",
+            Self::Rest => "no right to see all processes: work of others is nobody's",
+            Self::Others => "no right to see all processes: those in sight get the energy of others, too",
+        }
+    }
+}
+
+/// What the device did beyond the work in sight, in nanoseconds; none where that is most of what it did.
+fn missing_work(seen: &[(u32, u64)], utilization: f64, elapsed: Duration) -> Option<u64> {
+    let busy = floor_to_u64(elapsed.as_secs_f64() * utilization * 1e9);
+    let seen = seen.iter().fold(0_u64, |sum, (_, work)| sum.saturating_add(*work));
+    let is_covered = u128::from(seen) * 100 >= u128::from(busy) * COVERED;
+    (!is_covered).then(|| busy.saturating_sub(seen))
+}
+
 fn limitation(what: &'static str, reason: &str, remedy: Option<&'static str>) -> Limitation {
     Limitation { what, reason: Arc::from(reason), remedy }
 }
@@ -287,3 +338,6 @@ fn limitation(what: &'static str, reason: &str, remedy: Option<&'static str>) ->
 fn microwatts(value: u64) -> Watts {
     Watts(value as f64 / 1e6)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,46 +1,27 @@
-//! Finds the DRM files of all processes and adds up what their clients did.
+//! Reads the DRM files of all processes and adds up what their clients did.
 //!
-//! Looking through a process's files costs a system call for each file, so it is done when the process is new, some
-//! times while it is young, and then every ten seconds; a process that has as many open files as before is passed over,
-//! for up to a minute. In between only the DRM files that are known are read, one for each client. A file that is opened in between is seen up to ten seconds late, and its work until then is counted
+//! In each scan one file of each client that is known is read. The work of a client that is found late is counted
 //! then, up to what its engines can have done since the scan before.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirEntryExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use nix::dir::Dir;
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::Mode;
-use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use super::card::Driver;
 use super::fdinfo::{self, Engine, Fdinfo};
 use super::kfd::{KfdReader, KfdUses};
+use super::processes::{Key, Processes};
 use crate::meters::Tick;
 
-/// How often a process that has settled is looked through.
-const SETTLED: u64 = 10;
-/// The first wait of a new process; it doubles up to [`SETTLED`].
-const YOUNG: Duration = Duration::from_secs(1);
-/// How long a process is passed over while the number of its open files stays the same.
-const UNCHANGED: Duration = Duration::from_secs(60);
-/// How many open files of a process are looked at. DRM files are opened early and have low numbers.
-const MAX_FILES: usize = 4096;
 /// How many fdinfo files one scan reads: a user who opens more can't make it slow.
 const MAX_READS: usize = 4096;
 /// How much of one fdinfo is read; drivers write about 2 KB.
 const MAX_TEXT: u64 = 16 << 10;
 /// How long the work of a process that has no client any more is kept, so that a reader that was away gets it.
 const KEPT: Duration = Duration::from_secs(60);
-
-/// A client: device and number.
-type Key = (Arc<str>, u64);
 
 /// What one scan found.
 #[derive(Clone, Debug, Default)]
@@ -80,25 +61,6 @@ pub(super) struct ClientUse {
 }
 
 #[derive(Debug)]
-struct Tracked {
-    inode: u64,
-    due: Duration,
-    wait: Duration,
-    /// When its files were looked through, and how many were open.
-    looked: Option<(Duration, u64)>,
-    is_denied: bool,
-    files: Vec<DrmFile>,
-}
-
-#[derive(Debug)]
-struct DrmFile {
-    number: u32,
-    key: Option<Key>,
-    /// Of a driver that isn't read here.
-    is_foreign: bool,
-}
-
-#[derive(Debug)]
 struct Client {
     pid: u32,
     engines: BTreeMap<String, Engine>,
@@ -115,17 +77,12 @@ struct Work {
 /// Scans one procfs for the clients of all devices.
 #[derive(Debug)]
 pub(super) struct Scanner {
-    procfs: PathBuf,
-    /// Whether the size of a directory of open files is their number.
-    is_procfs: bool,
+    processes: Processes,
     kfd: KfdReader,
-    processes: BTreeMap<u32, Tracked>,
     clients: BTreeMap<Key, Client>,
     work: BTreeMap<(Arc<str>, u32), Work>,
-    newest_pid: Option<String>,
     last: Option<Tick>,
     scan: u64,
-    is_blind: bool,
     is_capped: bool,
     buffer: Vec<u8>,
 }
@@ -133,16 +90,12 @@ pub(super) struct Scanner {
 impl Scanner {
     pub(super) fn new(procfs: &Path, sysfs: &Path) -> Self {
         Self {
-            procfs: procfs.to_path_buf(),
-            is_procfs: statfs(procfs).is_ok_and(|stat| stat.filesystem_type() == PROC_SUPER_MAGIC),
+            processes: Processes::new(procfs),
             kfd: KfdReader::new(sysfs),
-            processes: BTreeMap::new(),
             clients: BTreeMap::new(),
             work: BTreeMap::new(),
-            newest_pid: None,
             last: None,
             scan: 0,
-            is_blind: false,
             is_capped: false,
             buffer: Vec::new(),
         }
@@ -151,8 +104,7 @@ impl Scanner {
     /// Makes a scan.
     pub(super) fn scan(&mut self, now: Tick) -> Sample {
         self.scan = self.scan.saturating_add(1);
-        self.list(now.monotonic);
-        self.look(now.monotonic);
+        self.processes.update(now.monotonic);
         let elapsed = self.last.map(|last| now.monotonic.saturating_sub(last.monotonic));
         self.read(now.monotonic, elapsed);
         self.last = Some(now);
@@ -160,81 +112,15 @@ impl Scanner {
         self.sample(now, kfd)
     }
 
-    /// Takes in new processes. Without a new pid since the last scan there is nothing to list.
-    fn list(&mut self, now: Duration) {
-        let newest = newest_pid(&self.procfs);
-        if newest.is_some() && newest == self.newest_pid {
-            return;
-        }
-        let Ok(entries) = fs::read_dir(&self.procfs) else {
-            self.is_blind = true;
-            return;
-        };
-        (self.is_blind, self.newest_pid) = (false, newest);
-        let is_first = self.scan == 1;
-        let mut before = std::mem::take(&mut self.processes);
-        for entry in entries.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            // Another inode number: most likely another process.
-            let inode = entry.ino();
-            let tracked = before.remove(&pid).filter(|tracked| tracked.inode == inode).unwrap_or_else(|| {
-                // Those that were there before the scanner are as good as settled.
-                let wait = if is_first { Duration::from_secs(SETTLED) } else { YOUNG };
-                Tracked { inode, due: now, wait, looked: None, is_denied: false, files: Vec::new() }
-            });
-            self.processes.insert(pid, tracked);
-        }
-    }
-
-    /// Looks through the files of the processes that are due.
-    fn look(&mut self, now: Duration) {
-        let (is_first, procfs, is_procfs) = (self.scan == 1, &self.procfs, self.is_procfs);
-        self.processes.retain(|&pid, tracked| {
-            if tracked.due > now {
-                return true;
-            }
-            // Those that came together aren't all looked at together for ever.
-            let wait =
-                if is_first { Duration::from_secs(u64::from(pid) % SETTLED + 1) } else { tracked.wait };
-            tracked.due = now.saturating_add(wait);
-            tracked.wait = tracked.wait.saturating_mul(2).min(Duration::from_secs(SETTLED));
-            let directory = procfs.join(pid.to_string()).join("fd");
-            let open = if is_procfs { open_files(&directory) } else { None };
-            if tracked.looked.is_some_and(|looked| is_unchanged(looked, open, now)) {
-                return true;
-            }
-            let turn = if is_first { u64::from(pid) / SETTLED % 6 * SETTLED } else { 0 };
-            tracked.looked = open.map(|open| (now.saturating_sub(Duration::from_secs(turn)), open));
-            match drm_files(&directory) {
-                Ok(numbers) => {
-                    tracked.is_denied = false;
-                    // A number may mean another file by now, so what was known of it isn't.
-                    let file = |number| DrmFile { number, key: None, is_foreign: false };
-                    tracked.files = numbers.into_iter().map(file).collect();
-                    true
-                }
-                Err(Errno::EACCES | Errno::EPERM) => {
-                    tracked.is_denied = true;
-                    tracked.files.clear();
-                    true
-                }
-                Err(Errno::ENOENT | Errno::ESRCH) => false,
-                Err(_) => true,
-            }
-        });
-    }
-
     /// Reads the files that are known, one for each client. In order of pids, so a shared client is the lowest's.
     fn read(&mut self, now: Duration, elapsed: Option<Duration>) {
-        let mut processes = std::mem::take(&mut self.processes);
+        let mut processes = std::mem::take(&mut self.processes.found);
         let mut reads = 0;
         for (&pid, tracked) in &mut processes {
             if tracked.files.is_empty() {
                 continue;
             }
-            let directory = self.procfs.join(pid.to_string()).join("fdinfo");
+            let directory = self.processes.fdinfo(pid);
             let mut is_denied = false;
             tracked.files.retain_mut(|file| {
                 let is_read =
@@ -261,7 +147,7 @@ impl Scanner {
             });
             tracked.is_denied |= is_denied;
         }
-        self.processes = processes;
+        self.processes.found = processes;
         self.is_capped = reads > MAX_READS;
         self.clients.retain(|_, client| client.scan == self.scan);
     }
@@ -321,21 +207,21 @@ impl Scanner {
         for ((device, pid), work) in &self.work {
             devices.entry(Arc::clone(device)).or_default().work.insert(*pid, work.total);
         }
-        let is_partial = self.processes.values().any(|tracked| tracked.is_denied);
+        let is_partial = self.processes.found.values().any(|tracked| tracked.is_denied);
         Sample {
             number: self.scan,
             at: now,
             devices,
             kfd,
             is_partial,
-            is_blind: self.is_blind,
+            is_blind: self.processes.is_blind,
             is_capped: self.is_capped,
         }
     }
 }
 
-/// Busy nanoseconds since the last scan. `since` is none where the client is new, or its use of the class: amdgpu leaves
-/// out classes without any time.
+/// Busy nanoseconds since the last scan. `since` is none where the client is new, or its use of the class: amdgpu
+/// leaves out classes without any time.
 fn worked(since: Option<Engine>, now: Engine, elapsed: Duration) -> u64 {
     let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     if let Some(busy) = now.busy {
@@ -363,77 +249,8 @@ fn larger(before: Option<Engine>, now: Engine) -> Engine {
     Engine { busy: before.busy.max(now.busy), cycles: before.cycles.max(now.cycles), ..now }
 }
 
-/// The pid that was given out last: the last word of `loadavg`. None where it can't be read.
-fn newest_pid(procfs: &Path) -> Option<String> {
-    let text = fs::read_to_string(procfs.join("loadavg")).ok()?;
-    text.split_ascii_whitespace().next_back().map(str::to_owned)
-}
-
-/// How many files are open, which is the size of `/proc/PID/fd` from Linux 6.2 on; none before.
-fn open_files(directory: &Path) -> Option<u64> {
-    fs::metadata(directory).ok().map(|metadata| metadata.len()).filter(|open| *open > 0)
-}
-
-/// Whether a process can be passed over, by when it was `looked` through with how many files, and how many are `open`.
-fn is_unchanged(looked: (Duration, u64), open: Option<u64>, now: Duration) -> bool {
-    open == Some(looked.1) && now.saturating_sub(looked.0) < UNCHANGED
-}
-
-/// The numbers of the files below `directory` (`/proc/PID/fd`) that are of DRM, in order.
-fn drm_files(directory: &Path) -> Result<Vec<u32>, Errno> {
-    let mut directory =
-        Dir::open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let names: Vec<_> = directory
-        .iter()
-        .flatten()
-        .map(|entry| entry.file_name().to_owned())
-        .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
-        .take(MAX_FILES)
-        .collect();
-    let mut numbers = Vec::new();
-    for name in names {
-        let target = match readlinkat(&directory, name.as_c_str()) {
-            Ok(target) => target,
-            Err(errno @ (Errno::EACCES | Errno::EPERM)) => return Err(errno),
-            Err(_) => continue,
-        };
-        let is_drm = target.to_str().is_some_and(|target| target.contains("/dri/"));
-        numbers.extend(name.to_str().ok().filter(|_| is_drm).and_then(|name| name.parse::<u32>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
 fn read_text(path: &Path, buffer: &mut Vec<u8>) -> io::Result<String> {
     buffer.clear();
     File::open(path)?.take(MAX_TEXT).read_to_end(buffer)?;
     Ok(String::from_utf8_lossy(buffer).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_with_as_many_files_is_passed_over_for_a_while() {
-        let now = Duration::from_secs(100);
-        let looked = |seconds| (Duration::from_secs(seconds), 8);
-        assert!(is_unchanged(looked(90), Some(8), now));
-        assert!(!is_unchanged(looked(90), Some(9), now));
-        assert!(!is_unchanged(looked(90), None, now), "an older kernel doesn't say");
-        assert!(!is_unchanged(looked(40), Some(8), now));
-    }
-
-    #[test]
-    fn the_kernel_counts_open_files_if_at_all() {
-        let directory = Path::new("/proc/thread-self/fd");
-        let Some(before) = open_files(directory) else {
-            return;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let held: Vec<File> =
-            (0..300).map(|name: u32| File::create(dir.path().join(name.to_string())).unwrap()).collect();
-        // Other tests open and close files, too, but not that many.
-        assert!(open_files(directory).unwrap() > before + 100, "{}", held.len());
-    }
 }

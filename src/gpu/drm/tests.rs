@@ -194,7 +194,9 @@ fn a_suspended_card_is_left_alone() {
     let status = format!("{device}/power/runtime_status");
     machine.write(&status, "suspended\n");
     let mut card = machine.only();
-    assert_eq!(machine.read(&mut card).energy, None, "nothing was ever read");
+    let asleep = machine.read(&mut card);
+    assert_eq!(asleep.energy, None, "nothing was ever read");
+    assert_eq!(limits(&asleep), [("counter", "suspended, not woken")]);
     machine.write(&status, "active\n");
     machine.tick(&mut card);
     let awake = machine.tick(&mut card);

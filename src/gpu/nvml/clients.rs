@@ -10,19 +10,17 @@ use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 
 use crate::gpu::nvml::errors::{Fault, Why};
 use crate::gpu::nvml::latch::{self, Latch};
-use crate::gpu::{Client, DeviceFailure};
+use crate::gpu::nvml::limitation;
+use crate::gpu::{Client, DeviceFailure, Limitation};
 use crate::units::Bytes;
 
 /// A list that was empty is looked at again in every such tick.
 const EVERY: u32 = 5;
-/// So often in a row a list must fail before it is left alone for a while.
-const FAILURES: u32 = 3;
 
-/// Makes one list of several: each pid and instance once, with the most memory that any list gives it. Pid 0 is
-/// nobody.
+/// Makes one list of several: each pid and instance once, with the most memory that any list gives it.
 pub(super) fn merge(entries: impl IntoIterator<Item = Client>) -> Vec<Client> {
     let mut merged: BTreeMap<(u32, Option<u32>), Option<Bytes>> = BTreeMap::new();
-    for entry in entries.into_iter().filter(|entry| entry.pid != 0) {
+    for entry in entries {
         let memory = merged.entry((entry.pid, entry.instance)).or_default();
         *memory = (*memory).max(entry.memory);
     }
@@ -37,9 +35,23 @@ fn client(process: &ProcessInfo) -> Client {
     Client { pid: process.pid, memory, instance: process.gpu_instance_id }
 }
 
+/// The entries of one list. Newer drivers give pid 0 to contexts of pid namespaces that can't see them: these become
+/// one entry for each instance, with the memory of all where it is known of all.
+fn entries(processes: &[ProcessInfo]) -> Vec<Client> {
+    let (nameless, mut named): (Vec<_>, Vec<_>) =
+        processes.iter().map(client).partition(|client| client.pid == 0);
+    let mut sums: BTreeMap<Option<u32>, Option<Bytes>> = BTreeMap::new();
+    for one in nameless {
+        let sum = sums.entry(one.instance).or_insert(Some(Bytes(0)));
+        *sum = sum.zip(one.memory).map(|(sum, more)| Bytes(sum.0.saturating_add(more.0)));
+    }
+    named.extend(sums.into_iter().map(|(instance, memory)| Client { pid: 0, memory, instance }));
+    named
+}
+
 /// The compute contexts of a MIG device. "Not found" is left to the caller: there it may mean the device.
 pub(super) fn of_part(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
-    Ok(latch::again(|| device.running_compute_processes())?.iter().map(client).collect())
+    Ok(entries(&latch::again(|| device.running_compute_processes())?))
 }
 
 fn compute(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
@@ -55,7 +67,7 @@ fn mps(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
 }
 
 fn fetch(call: impl FnMut() -> Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<Client>, NvmlError> {
-    Ok(latch::list(call)?.iter().map(client).collect())
+    Ok(entries(&latch::list(call)?))
 }
 
 /// A list that is empty most of the time.
@@ -66,7 +78,8 @@ struct RareList {
     rest: u32,
     /// Looks in a row that must still be made in every tick.
     eager: u32,
-    failures: u32,
+    /// Whether the last look failed.
+    is_failing: bool,
 }
 
 impl RareList {
@@ -77,33 +90,29 @@ impl RareList {
         due
     }
 
-    /// Takes what a look brought: the entries, or none where they can't be told in this tick.
+    /// Looks at it, and gives the entries; nobody where they can't be told.
     fn look(
         &mut self,
         at: Duration,
         call: impl FnOnce() -> Result<Vec<Client>, NvmlError>,
-    ) -> Result<Option<Vec<Client>>, DeviceFailure> {
+    ) -> Result<Vec<Client>, DeviceFailure> {
         self.rest = 0;
-        match self.latch.attempt(at, call) {
-            Err(fault) if fault.is_fatal() => Err(fault.failure()),
-            Err(_) => {
-                self.failures += 1;
-                if self.failures >= FAILURES {
-                    self.failures = 0;
-                    self.latch.turn_off(Why::Failing, at);
-                }
-                Ok(None)
-            }
-            Ok(entries) => {
-                self.failures = 0;
-                let entries = entries.unwrap_or_default();
-                self.eager = if entries.is_empty() { self.eager.saturating_sub(1) } else { EVERY };
-                if self.eager == 0 {
-                    self.rest = EVERY - 1;
-                }
-                Ok(Some(entries))
-            }
+        let answer = self.latch.ask(at, call)?;
+        // A list that the device or the driver hasn't is as good as an empty one.
+        let is_missing = matches!(self.latch.why(), Some(Why::Unsupported | Why::Missing));
+        self.is_failing = answer.is_none() && !is_missing;
+        let entries = answer.unwrap_or_default();
+        self.eager = if entries.is_empty() { self.eager.saturating_sub(1) } else { EVERY };
+        if self.eager == 0 && (!self.is_failing || self.latch.why().is_some()) {
+            self.rest = EVERY - 1;
         }
+        Ok(entries)
+    }
+
+    /// What is missing without it. `name`: what to call it.
+    fn limitation(&self, name: &'static str) -> Option<Limitation> {
+        let remedy = self.latch.why().and_then(Why::remedy);
+        self.is_failing.then(|| limitation("clients", name, remedy))
     }
 }
 
@@ -130,6 +139,13 @@ impl Lists {
         let others = [self.graphics.latch.why(), self.mps.latch.why()];
         let why = self.compute.why()?;
         (matches!(why, Why::Denied | Why::Blocked) || others.iter().all(Option::is_some)).then_some(why)
+    }
+
+    /// Which lists beside the main one fail. Their clients are missing.
+    pub(super) fn limitations(&self) -> impl Iterator<Item = Limitation> {
+        let graphics = self.graphics.limitation("the list of graphics contexts fails");
+        let mps = self.mps.limitation("the list of MPS clients fails");
+        graphics.into_iter().chain(mps)
     }
 
     /// Looks at the lists that are due: compute contexts always, graphics and MPS while they weren't empty lately
@@ -163,17 +179,16 @@ impl Lists {
         [graphics_due, mps_due]: [bool; 2],
         looked: &mut Looked,
     ) -> Result<(), DeviceFailure> {
-        let none = Some(Vec::new());
-        let more = if graphics_due { self.graphics.look(at, || graphics(device))? } else { none.clone() };
-        let most = if mps_due { self.mps.look(at, || mps(device))? } else { none };
-        looked.clients = match (looked.clients.take(), more, most) {
-            (Some(mut clients), Some(more), Some(most)) => {
-                clients.extend(more);
-                clients.extend(most);
-                Some(clients)
-            }
-            _ => None,
-        };
+        let more = if graphics_due { self.graphics.look(at, || graphics(device))? } else { Vec::new() };
+        let most = if mps_due { self.mps.look(at, || mps(device))? } else { Vec::new() };
+        if let Some(clients) = &mut looked.clients {
+            clients.extend(more);
+            clients.extend(most);
+        }
+        if self.compute.why().is_some() && (self.graphics.is_failing || self.mps.is_failing) {
+            // What is left of the lists doesn't tell who is there.
+            looked.clients = None;
+        }
         Ok(())
     }
 }
@@ -193,7 +208,6 @@ mod tests {
         let merged = merge([
             entry(9, None, None),
             entry(7, Some(5), None),
-            entry(0, Some(1), None),
             entry(7, None, None),
             entry(7, Some(9), None),
             entry(7, Some(3), Some(1)),
@@ -216,15 +230,35 @@ mod tests {
     }
 
     #[test]
+    fn contexts_without_a_name_are_one_client_with_the_memory_of_all() {
+        let process = |pid, memory: Option<u64>| ProcessInfo {
+            pid,
+            used_gpu_memory: memory.map_or(UsedGpuMemory::Unavailable, UsedGpuMemory::Used),
+            gpu_instance_id: None,
+            compute_instance_id: None,
+        };
+        let list = [process(0, Some(3)), process(7, Some(1)), process(0, Some(4))];
+        let expected = [entry(0, Some(7), None), entry(7, Some(1), None)];
+        assert_eq!(merge(entries(&list)), expected);
+        // They stand in two lists.
+        assert_eq!(merge(entries(&list).into_iter().chain(entries(&list))), expected);
+        let list = [process(0, Some(3)), process(0, None)];
+        assert_eq!(merge(entries(&list)), [entry(0, None, None)]);
+    }
+
+    #[test]
     fn a_list_that_fails_three_times_is_left_alone() {
         let mut list = RareList::default();
-        for _ in 0..3 {
+        for second in 0..3 {
             assert!(list.is_due());
-            assert_eq!(list.look(Duration::ZERO, || Err(NvmlError::Unknown)), Ok(None));
+            assert_eq!(list.latch.why(), None);
+            assert_eq!(list.look(Duration::from_secs(second), || Err(NvmlError::Unknown)), Ok(Vec::new()));
+            assert!(list.limitation("fails").is_some());
         }
         assert_eq!(list.latch.why(), Some(Why::Failing));
-        assert_eq!(list.look(Duration::ZERO, || Err(NvmlError::GpuLost)), Ok(Some(Vec::new())));
-        let later = Duration::from_secs(600);
+        assert_eq!(list.look(Duration::from_secs(3), || Err(NvmlError::GpuLost)), Ok(Vec::new()));
+        assert!(list.limitation("fails").is_some());
+        let later = Duration::from_secs(602);
         assert!(list.look(later, || Err(NvmlError::GpuLost)).is_err());
     }
 
@@ -235,14 +269,14 @@ mod tests {
                 (0u32..6, prop::option::of(any::<u64>()), prop::option::of(0u32..3)), 0..30,
             ),
         ) {
-            let entries: Vec<_> = entries.into_iter().map(|(pid, memory, id)| entry(pid, memory, id)).collect();
+            let entries: Vec<_> =
+                entries.into_iter().map(|(pid, memory, id)| entry(pid, memory, id)).collect();
             let merged = merge(entries.clone());
             prop_assert_eq!(&merge(entries.iter().rev().cloned()), &merged);
             prop_assert_eq!(&merge(merged.clone()), &merged);
             for entry in &entries {
                 let found = merged.iter().find(|one| (one.pid, one.instance) == (entry.pid, entry.instance));
-                prop_assert_eq!(found.is_some(), entry.pid != 0);
-                prop_assert!(found.is_none_or(|one| one.memory >= entry.memory));
+                prop_assert!(found.is_some_and(|one| one.memory >= entry.memory));
             }
         }
     }

@@ -2,12 +2,16 @@
 //!
 //! First the counter (`nvmlDeviceGetTotalEnergyConsumption`, millijoules, Volta and newer). Where the device or the
 //! guest has none, power is integrated: the driver's own ring of samples, or where that isn't there the power
-//! in each tick (field 186, else `nvmlDeviceGetPowerUsage`, which newer devices average over a second). On boards
-//! that join a Grace CPU and a GPU the counter covers both, so the power of the GPU alone comes before it.
+//! in each tick (field 186, else `nvmlDeviceGetPowerUsage`, which newer devices average over a second).
+//!
+//! Boards that join a Grace CPU and a GPU have a counter that covers both. There the power of the GPU alone (field
+//! 186, scope 0) comes first, then the counter, then the power of the module (scope 1), and then what other devices
+//! have without a counter, which is the GPU's again.
 
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::Sampling;
 use nvml_wrapper::enums::device::SampleValue;
+use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::Sample;
 
 use crate::gpu::nvml::errors::{Fault, Why};
@@ -23,6 +27,10 @@ use crate::units::{Microjoules, Watts, floor_to_u64};
 
 /// The scope of field values that leaves out the rest of a module.
 const GPU_SCOPE: u32 = 0;
+/// The scope of field values that is the whole module.
+const MODULE_SCOPE: u32 = 1;
+/// Why [`Domain::Module`] is told.
+const WHOLE_MODULE: &str = "energy of the whole module, with CPU and memory";
 /// Words in the names of boards on which a GPU shares its counter with a Grace CPU.
 const SUPERCHIPS: [&str; 4] = ["GH200", "GB200", "GB300", "Grace"];
 
@@ -32,12 +40,14 @@ pub(super) struct EnergyMeter {
     is_superchip: bool,
     scope: Latch,
     scope_worked: bool,
+    module: Latch,
     counter: Latch,
     samples: Latch,
     field: Latch,
     usage: Latch,
     ring: RingIntegrator,
     poll: PowerIntegrator,
+    module_poll: PowerIntegrator,
     still: Standstill,
     splice: Splice,
 }
@@ -49,12 +59,14 @@ impl EnergyMeter {
             is_superchip: SUPERCHIPS.iter().any(|word| model.contains(word)),
             scope: Latch::default(),
             scope_worked: false,
+            module: Latch::default(),
             counter: Latch::default(),
             samples: Latch::default(),
             field: Latch::default(),
             usage: Latch::default(),
             ring: RingIntegrator::default(),
             poll: PowerIntegrator::default(),
+            module_poll: PowerIntegrator::default(),
             still: Standstill::default(),
             splice: Splice::default(),
         }
@@ -69,27 +81,39 @@ impl EnergyMeter {
     ) -> Result<(Tick, Option<GpuEnergy>), DeviceFailure> {
         let device = handle.device();
         let start = now.get();
-        if self.is_superchip {
-            if let Some(milliwatts) = self.gpu_scope(handle, start)? {
-                let reason = "the counter covers the CPU too; power of the GPU is integrated";
-                limitations.push(limitation("scope", reason, None));
-                let at = now.get();
-                return Ok((at, Some(self.integrate(milliwatts, at, Domain::Gpu)?)));
-            }
-            limitations.push(limitation("scope", "energy of the whole module, with CPU and memory", None));
+        if self.is_superchip
+            && let Some(milliwatts) = self.gpu_scope(handle, start)?
+        {
+            let reason = "the counter covers the CPU too; power of the GPU is integrated";
+            limitations.push(limitation("scope", reason, None));
+            let at = now.get();
+            return Ok((at, Some(self.integrate(milliwatts, at, Domain::Gpu)?)));
         }
-        let domain = if self.is_superchip { Domain::Module } else { Domain::Gpu };
         if let Some(millijoules) = self.counter.need(start.boottime, || device.total_energy_consumption())? {
             let at = now.get();
             let value = Microjoules::new(millijoules.saturating_mul(1_000));
-            let energy = self.count(handle, value, at, domain, limitations)?;
+            let energy = self.count(handle, value, at, limitations)?;
             return Ok((at, Some(energy)));
         }
-        if let Some(energy) = self.ring(&device, now, domain)? {
-            limitations.push(limitation("counter", "no energy counter; power is integrated", None));
+        if self.is_superchip
+            && let Some(milliwatts) = self.module.prefer(start.boottime, || module_power(handle))?
+        {
+            limitations.push(limitation("scope", WHOLE_MODULE, None));
+            limitations.push(self.no_counter());
+            let at = now.get();
+            return Ok((at, Some(self.integrate(milliwatts, at, Domain::Module)?)));
+        }
+        if let Some(energy) = self.ring(&device, now)? {
+            limitations.push(self.no_counter());
             return Ok(energy);
         }
-        let milliwatts = match self.field.need(start.boottime, || handle.power_instant(GPU_SCOPE))? {
+        // Of a module it was asked for above.
+        let field = if self.is_superchip {
+            None
+        } else {
+            self.field.need(start.boottime, || handle.power_instant(GPU_SCOPE))?
+        };
+        let milliwatts = match field {
             Some(milliwatts) => Some(milliwatts),
             None => self.usage.need(start.boottime, || device.power_usage())?.map(u64::from),
         };
@@ -98,8 +122,16 @@ impl EnergyMeter {
             limitations.push(self.nothing());
             return Ok((at, None));
         };
-        limitations.push(limitation("counter", "no energy counter; power is integrated", None));
-        Ok((at, Some(self.integrate(milliwatts, at, domain)?)))
+        limitations.push(self.no_counter());
+        Ok((at, Some(self.integrate(milliwatts, at, Domain::Gpu)?)))
+    }
+
+    /// Why the counter isn't used. One that isn't to be read is there all the same.
+    fn no_counter(&self) -> Limitation {
+        match self.counter.why().filter(|why| *why != Why::Unsupported) {
+            Some(why) => limitation("counter", why.reason(), why.remedy()),
+            None => limitation("counter", "no energy counter; power is integrated", None),
+        }
     }
 
     fn nothing(&self) -> Limitation {
@@ -113,8 +145,8 @@ impl EnergyMeter {
         }
     }
 
-    /// The power of the GPU alone, where the driver can tell it. Until it has worked once, any failure and a
-    /// power of zero mean that it can't.
+    /// The power of the GPU alone, where the driver can tell it. Until it has worked once, a power of zero, any
+    /// failure that stays and one that passes in three ticks in a row mean that it can't.
     fn gpu_scope(&mut self, handle: &Handle, start: Tick) -> Result<Option<u64>, DeviceFailure> {
         if self.scope_worked {
             let answer = self.scope.need(start.boottime, || handle.power_instant(GPU_SCOPE))?;
@@ -129,6 +161,14 @@ impl EnergyMeter {
             // It stays off as it is.
             Ok(None) => Ok(None),
             Err(fault) if fault.is_fatal() => Err(fault.failure()),
+            // To fall back to the module for a tick would change what the figure covers.
+            Err(fault @ Fault::Passing(_)) => {
+                if self.scope.count_failure(start.boottime) {
+                    Ok(None)
+                } else {
+                    Err(fault.failure())
+                }
+            }
             Ok(Some(_)) | Err(_) => {
                 self.scope.turn_off(Why::Unsupported, start.boottime);
                 Ok(None)
@@ -141,14 +181,14 @@ impl EnergyMeter {
         handle: &Handle,
         value: Microjoules,
         at: Tick,
-        domain: Domain,
         limitations: &mut Vec<Limitation>,
     ) -> Result<GpuEnergy, DeviceFailure> {
+        let domain = if self.is_superchip { Domain::Module } else { Domain::Gpu };
+        if domain == Domain::Module {
+            limitations.push(limitation("scope", WHOLE_MODULE, None));
+        }
         if self.still.counter(value, at) {
-            let power = match self.field.ask(at.boottime, || handle.power_instant(GPU_SCOPE))? {
-                Some(milliwatts) => Some(milliwatts),
-                None => self.usage.ask(at.boottime, || handle.device().power_usage())?.map(u64::from),
-            };
+            let power = self.power_beside_counter(handle, at)?;
             self.still.power(power.map(watts), at);
             if let Some(energy) = self.still.energy(at) {
                 let reason = "the energy counter stands still; power is integrated";
@@ -161,11 +201,22 @@ impl EnergyMeter {
         Ok(GpuEnergy { total, range: None, quality: Quality::Measured, domain })
     }
 
+    /// The power of what the counter covers. That of the GPU says nothing about a counter of the whole module.
+    fn power_beside_counter(&mut self, handle: &Handle, at: Tick) -> Result<Option<u64>, DeviceFailure> {
+        if self.is_superchip {
+            return self.module.ask(at.boottime, || module_power(handle));
+        }
+        match self.field.ask(at.boottime, || handle.power_instant(GPU_SCOPE))? {
+            Some(milliwatts) => Ok(Some(milliwatts)),
+            None => Ok(self.usage.ask(at.boottime, || handle.device().power_usage())?.map(u64::from)),
+        }
+    }
+
+    /// The ring holds the power of the GPU, on a module, too.
     fn ring(
         &mut self,
         device: &Device<'_>,
         now: &Now,
-        domain: Domain,
     ) -> Result<Option<(Tick, Option<GpuEnergy>)>, DeviceFailure> {
         let start = now.get();
         let last_seen = self.ring.last_seen();
@@ -181,20 +232,34 @@ impl EnergyMeter {
             return Ok(None);
         }
         let total = self.splice.tell(Source::Ring, self.ring.total());
-        Ok(Some((at, Some(GpuEnergy { total, range: None, quality: Quality::Integrated, domain }))))
+        let (quality, domain) = (Quality::Integrated, Domain::Gpu);
+        Ok(Some((at, Some(GpuEnergy { total, range: None, quality, domain }))))
     }
 
     fn integrate(&mut self, milliwatts: u64, at: Tick, domain: Domain) -> Result<GpuEnergy, DeviceFailure> {
-        if self.poll.observe(watts(milliwatts), at).is_err() {
+        let (poll, source) = match domain {
+            Domain::Module => (&mut self.module_poll, Source::ModulePoll),
+            _ => (&mut self.poll, Source::Poll),
+        };
+        if poll.observe(watts(milliwatts), at).is_err() {
             return Err(Fault::Passing("unbelievable power").failure());
         }
-        let total = self.splice.tell(Source::Poll, self.poll.total().unwrap_or_default());
+        let total = self.splice.tell(source, poll.total().unwrap_or_default());
         Ok(GpuEnergy { total, range: None, quality: Quality::Integrated, domain })
     }
 
     /// Notes that the device couldn't be read in this tick.
     pub(super) fn fail(&mut self) {
         self.poll.fail();
+        self.module_poll.fail();
+    }
+}
+
+/// The power of the whole module. Zero means that it isn't known: the CPU asks.
+fn module_power(handle: &Handle) -> Result<u64, NvmlError> {
+    match handle.power_instant(MODULE_SCOPE) {
+        Ok(0) => Err(NvmlError::NotSupported),
+        answer => answer,
     }
 }
 

@@ -9,6 +9,8 @@ use crate::gpu::nvml::errors::{Fault, Why};
 
 /// When a call that is off is tried again: rights and modes change while the driver runs.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
+/// In so many ticks in a row a call must fail before it is left alone for a while.
+const FAILURES: u32 = 3;
 /// How often a list is asked for anew that outgrew its buffer.
 const RETRIES: usize = 3;
 
@@ -16,6 +18,9 @@ const RETRIES: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Latch {
     off: Option<(Why, Duration)>,
+    /// In how many ticks in a row it failed, and in which last.
+    failures: u32,
+    failed: Option<Duration>,
 }
 
 impl Latch {
@@ -27,6 +32,20 @@ impl Latch {
     /// Switches the call off at `at`.
     pub(super) fn turn_off(&mut self, why: Why, at: Duration) {
         self.off = Some((why, at));
+        (self.failures, self.failed) = (0, None);
+    }
+
+    /// Counts a fault that may pass; several in one tick count once. Says whether the call is off by now: after
+    /// three ticks in a row, or at once where it was off and was only tried again.
+    pub(super) fn count_failure(&mut self, at: Duration) -> bool {
+        if self.failed != Some(at) {
+            self.failed = Some(at);
+            self.failures = self.failures.saturating_add(1);
+        }
+        if self.off.is_some() || self.failures >= FAILURES {
+            self.turn_off(Why::Failing, at);
+        }
+        self.off.is_some()
     }
 
     fn is_due(&self, at: Duration) -> bool {
@@ -44,7 +63,7 @@ impl Latch {
         }
         match call().map_err(|error| Fault::of(&error)) {
             Ok(value) => {
-                self.off = None;
+                *self = Self::default();
                 Ok(Some(value))
             }
             Err(Fault::Off(why)) => {
@@ -55,7 +74,8 @@ impl Latch {
         }
     }
 
-    /// Makes a call that a reading can do without: none where it gives nothing in this tick.
+    /// Makes a call that a reading can do without: none where it gives nothing in this tick. One that fails in three
+    /// ticks in a row is switched off.
     pub(super) fn ask<T>(
         &mut self,
         at: Duration,
@@ -63,8 +83,24 @@ impl Latch {
     ) -> Result<Option<T>, DeviceFailure> {
         match self.attempt(at, call) {
             Err(fault) if fault.is_fatal() => Err(fault.failure()),
-            Err(_) => Ok(None),
+            Err(_) => {
+                self.count_failure(at);
+                Ok(None)
+            }
             Ok(answer) => Ok(answer),
+        }
+    }
+
+    /// Makes a call in whose place another may come for good, but not for a tick: a fault that may pass fails the
+    /// reading, until three ticks in a row switch the call off.
+    pub(super) fn prefer<T>(
+        &mut self,
+        at: Duration,
+        call: impl FnOnce() -> Result<T, NvmlError>,
+    ) -> Result<Option<T>, DeviceFailure> {
+        match self.attempt(at, call) {
+            Err(fault) if !fault.is_fatal() && self.count_failure(at) => Ok(None),
+            answer => answer.map_err(Fault::failure),
         }
     }
 
@@ -118,6 +154,37 @@ mod tests {
             assert_eq!(answer, Ok((second == 1_200).then_some(7)));
         }
         assert_eq!(calls, 3);
+        assert_eq!(latch.why(), None);
+    }
+
+    #[test]
+    fn an_optional_call_that_fails_in_three_ticks_in_a_row_rests_for_ten_minutes() {
+        for error in [|| NvmlError::Timeout, || NvmlError::UnexpectedVariant(27), || NvmlError::Unknown] {
+            let mut latch = Latch::default();
+            let mut calls = 0;
+            for second in 0..=1_204 {
+                let is_well = second == 2;
+                let answer = latch.ask(seconds(second), || {
+                    calls += 1;
+                    if is_well { Ok(7) } else { Err(error()) }
+                });
+                assert_eq!(answer, Ok(is_well.then_some(7)));
+                let expected = (second >= 5).then_some(Why::Failing);
+                assert_eq!(latch.why(), expected, "{second}");
+            }
+            // Six calls, and one after ten minutes: one failure is enough then.
+            assert_eq!(calls, 7);
+            assert_eq!(latch.ask(seconds(1_205), || Ok(7)), Ok(Some(7)));
+            assert_eq!(latch.why(), None);
+        }
+    }
+
+    #[test]
+    fn failures_in_one_tick_count_once() {
+        let mut latch = Latch::default();
+        for _ in 0..9 {
+            assert_eq!(latch.ask::<u32>(seconds(1), || Err(NvmlError::Unknown)), Ok(None));
+        }
         assert_eq!(latch.why(), None);
     }
 

@@ -23,16 +23,26 @@ use crate::meters::Tick;
 
 /// How long handles are trusted.
 const RENEW: Duration = Duration::from_secs(10);
+/// So many renewals in a row that aren't complete are as good as a complete one.
+const ATTEMPTS: u32 = 3;
 /// How long the way to find clients is kept.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
 
 /// One compute instance.
 struct Part {
+    /// Its place among all that there can be.
+    place: u32,
     handle: Handle,
     instance: u32,
     compute: u32,
     uuid: Arc<str>,
     multiprocessors: Option<u32>,
+}
+
+impl Part {
+    fn id(&self) -> (u32, u32) {
+        (self.instance, self.compute)
+    }
 }
 
 /// Which lists tell the instance of a process.
@@ -57,6 +67,8 @@ enum Listed {
 pub(super) struct Mig {
     parts: Vec<Part>,
     renewed: Option<Duration>,
+    /// Renewals in a row that weren't complete.
+    incomplete: u32,
     /// Instances with processes that the last look didn't find.
     missing: BTreeSet<u32>,
     way: Option<(Way, Duration)>,
@@ -90,6 +102,12 @@ impl Mig {
         let clients = self.clients(handle, &device, at)?;
         if let Some(why) = self.denied {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
+        }
+        if self.way.is_some_and(|(way, _)| way == Way::Parent) {
+            limitations.extend(self.parent.limitations());
+        }
+        if self.count.why() == Some(Why::Failing) {
+            limitations.push(limitation("clients", "looking instances up keeps failing", None));
         }
         let busy: BTreeSet<u32> = clients.iter().flatten().filter_map(|client| client.instance).collect();
         if self.missing(&busy).any(|instance| !self.missing.contains(&instance)) {
@@ -183,37 +201,58 @@ impl Mig {
         Ok(if has_answered { Listed::Clients(all) } else { Listed::Unreadable })
     }
 
-    /// Looks all compute instances up. The count is the most that there can be: places without one say so.
+    /// Looks all compute instances up. The count is the most that there can be: places without one say so. Where a
+    /// place fails for a moment, what was there before is kept, and the next tick looks again.
     fn renew(&mut self, handle: &Handle, at: Duration) -> Result<(), DeviceFailure> {
-        let count = match self.count.ask(at, || handle.device().mig_device_count())? {
-            None if self.count.why().is_none() => return Ok(()),
-            count => count.unwrap_or(0),
+        let count = match (self.count.ask(at, || handle.device().mig_device_count())?, self.count.why()) {
+            // Whoever was there is most likely still there.
+            (None, None | Some(Why::Failing)) => return Ok(()),
+            (count, _) => count.unwrap_or(0),
         };
-        let mut parts = Vec::new();
-        for index in 0..count {
-            match handle.mig(index).and_then(describe) {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut unsure = Vec::new();
+        for place in 0..count {
+            match handle.mig(place).and_then(|handle| describe(handle, place)) {
                 Ok(part) => parts.push(part),
                 Err(error) => match Fault::of(&error) {
                     fault if fault.is_fatal() => return Err(fault.failure()),
+                    Fault::Passing(_) => unsure.push(place),
                     _ => {}
                 },
             }
         }
-        if !parts.iter().map(|part| &part.uuid).eq(self.parts.iter().map(|part| &part.uuid)) {
+        let is_complete = unsure.is_empty();
+        let before: Vec<Arc<str>> = self.parts.iter().map(|part| Arc::clone(&part.uuid)).collect();
+        for old in std::mem::take(&mut self.parts) {
+            let is_taken = parts.iter().any(|part| part.id() == old.id());
+            match parts.iter_mut().find(|part| part.uuid == old.uuid) {
+                // Its size stays the same, but may fail to be read.
+                Some(part) => part.multiprocessors = part.multiprocessors.or(old.multiprocessors),
+                None if unsure.contains(&old.place) && !is_taken => parts.push(old),
+                None => {}
+            }
+        }
+        parts.sort_by_key(|part| part.place);
+        if !parts.iter().map(|part| &part.uuid).eq(&before) {
             self.gpm.forget_samples();
         }
         self.parts = parts;
-        self.renewed = Some(at);
+        self.incomplete = if is_complete { 0 } else { self.incomplete.saturating_add(1) };
+        if is_complete || self.incomplete >= ATTEMPTS {
+            (self.renewed, self.incomplete) = (Some(at), 0);
+        } else {
+            self.renewed = None;
+        }
         Ok(())
     }
 }
 
-fn describe(handle: Handle) -> Result<Part, NvmlError> {
+fn describe(handle: Handle, place: u32) -> Result<Part, NvmlError> {
     let device = handle.device();
     let (instance, compute) = (handle.gpu_instance()?, handle.compute_instance().unwrap_or(0));
     let uuid = Arc::from(device.uuid()?);
     let multiprocessors = device.attributes().ok().map(|attributes| attributes.multiprocessor_count);
-    Ok(Part { instance, compute, uuid, multiprocessors, handle })
+    Ok(Part { place, instance, compute, uuid, multiprocessors, handle })
 }
 
 /// A compute instance, as far as grouping goes.

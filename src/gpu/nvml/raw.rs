@@ -18,9 +18,10 @@ use nvml_wrapper_sys::bindings::{
 /// Makes NVML show whole devices where the environment asks it to show MPS domains instead, on which almost no
 /// call works (`NVML_MPS_DEVICE_ENUMERATION`, CUDA 13.5). NVML reads it when it is initialised.
 ///
-/// Call it before any thread exists: another thread that reads the environment meanwhile would be a data race.
-pub fn forget_mps_enumeration() {
-    // SAFETY: by this function's contract no other thread exists, so nobody reads the environment.
+/// # Safety
+/// No other thread may exist yet: one that reads or changes the environment meanwhile would be a data race.
+pub unsafe fn forget_mps_enumeration() {
+    // SAFETY: by this function's contract no other thread exists, so nobody uses the environment.
     unsafe { std::env::remove_var("NVML_MPS_DEVICE_ENUMERATION") }
 }
 

@@ -20,6 +20,7 @@ use nvml_wrapper::Device;
 use crate::gpu::nvml::accounting::Accounting;
 use crate::gpu::nvml::clients::{self, Lists};
 use crate::gpu::nvml::energy::EnergyMeter;
+use crate::gpu::nvml::errors::Why;
 use crate::gpu::nvml::latch::{self, Latch};
 use crate::gpu::nvml::limitation;
 use crate::gpu::nvml::mig::Mig;
@@ -113,6 +114,12 @@ impl State {
         let utilization = rates.map(|rates| (f64::from(rates.gpu) / 100.0).min(1.0));
         let memory = self.memory.ask(at, || device.memory_info())?;
         let power_limit = self.power_limit(&device, at)?;
+        for (what, latch) in [("utilization", &self.utilization), ("memory_used", &self.memory)] {
+            // What a device hasn't is no fault of it.
+            if let Some(why) = latch.why().filter(|why| *why != Why::Unsupported) {
+                limitations.push(limitation(what, why.reason(), why.remedy()));
+            }
+        }
         let (clients, work, instances) = if let Some(mig) = &mut self.mig {
             let (clients, instances) = mig.read(handle, tick, &mut limitations)?;
             limitations.push(limitation("sm_util", "not available with MIG", None));
@@ -142,8 +149,9 @@ impl State {
     fn look_at_modes(&mut self, device: &Device<'_>, at: Duration) -> Result<(), DeviceFailure> {
         let answer = self.mode.ask(at, || device.mig_mode())?;
         let is_on = answer.map(|mode| mode.current == ENABLED);
-        // An answer that failed says nothing; a call that is off says that there is no MIG.
-        let is_on = if self.mode.why().is_some() { Some(false) } else { is_on };
+        // An answer that failed says nothing, however often; a call that is off says that there is no MIG.
+        let is_off = self.mode.why().is_some_and(|why| why != Why::Failing);
+        let is_on = if is_off { Some(false) } else { is_on };
         match is_on {
             Some(true) if self.mig.is_none() => {
                 self.mig = Some(Mig::default());
@@ -234,6 +242,7 @@ impl Whole {
         if let Some(why) = self.lists.why() {
             limitations.push(limitation("clients", why.reason(), why.remedy()));
         }
+        limitations.extend(self.lists.limitations());
         if let Some(work) = &mut work {
             let listed = looked.clients.iter().flatten().map(|client| client.pid);
             let present: BTreeSet<u32> = listed.chain(work.iter().map(|(pid, _)| *pid)).collect();

@@ -21,6 +21,8 @@ pub(super) enum Source {
     Ring,
     /// Power read in each tick.
     Poll,
+    /// The same of the whole module that the device is a part of.
+    ModulePoll,
 }
 
 /// Makes one total of several, so that going from one to another neither makes nor loses energy.

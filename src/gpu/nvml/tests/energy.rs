@@ -72,6 +72,29 @@ fn without_a_counter_the_samples_of_the_driver_are_integrated() {
 }
 
 #[test]
+fn a_counter_that_may_not_be_read_is_told_from_one_that_is_not_there() {
+    for (code, reason, has_remedy) in [
+        (code::NOT_SUPPORTED, "no energy counter; power is integrated", false),
+        (code::FUNCTION_NOT_FOUND, "not known to this driver or its library", true),
+        (code::NO_PERMISSION, "no permission", true),
+        (code::OPERATING_SYSTEM, "blocked by the operating system", true),
+    ] {
+        for without_samples in [false, true] {
+            let mut rig = Rig::of([Device::hopper(1).power(0, 100.0)]);
+            rig.scenario.faults = vec![Fault::of("nvmlDeviceGetTotalEnergyConsumption", code)];
+            if without_samples {
+                rig.scenario.faults.push(Fault::of("nvmlDeviceGetSamples", code::NOT_SUPPORTED));
+            }
+            rig.save();
+            let reading = rig.read();
+            assert_eq!(reading.energy.unwrap().quality, Quality::Integrated);
+            assert_eq!(limitation_of(&reading, "counter").unwrap(), reason);
+            assert_eq!(reading.limitations[0].remedy.is_some(), has_remedy, "{code}");
+        }
+    }
+}
+
+#[test]
 fn without_samples_power_is_integrated_by_the_daemons_clock() {
     for faults in [&["nvmlDeviceGetSamples"][..], &["nvmlDeviceGetSamples", "nvmlDeviceGetFieldValues"]] {
         let mut rig = Rig::of([still(Device::pascal(1), 100.0)]);
@@ -142,4 +165,94 @@ fn a_module_is_told_from_its_gpu() {
     let expected = GpuEnergy { domain: Domain::Gpu, ..integrated(300_000_000).unwrap() };
     assert_eq!(reading.energy, Some(expected));
     assert!(limitation_of(&reading, "scope").is_some());
+}
+
+/// A module of 900 W whose GPU draws 300 W of them.
+fn module() -> Device {
+    let module = Module { power: vec![Segment { from_ns: 0, watts: 900.0 }], energy_base_mj: 0 };
+    still(Device { power: Vec::new(), ..Device::grace_hopper(1, module) }, 300.0)
+}
+
+fn of_module(energy: Option<GpuEnergy>) -> Option<GpuEnergy> {
+    energy.map(|energy| GpuEnergy { domain: Domain::Module, ..energy })
+}
+
+#[test]
+fn a_gpu_scope_that_fails_for_a_moment_is_not_left_for_the_module() {
+    let mut rig = Rig::of([Device { gpu_scope: true, ..module() }]);
+    let fault = Fault::of("field:186", code::UNKNOWN);
+    rig.scenario.faults = vec![fault.clone()];
+    rig.save();
+    assert_eq!(rig.consequence(), Consequence::Transient);
+    assert_eq!(rig.consequence(), Consequence::Transient);
+    rig.scenario.faults.clear();
+    rig.save();
+    assert_eq!((rig.read().energy, rig.read().energy), (integrated(0), integrated(300_000_000)));
+
+    // Three in a row, and it's taken for missing.
+    let mut rig = Rig::of([Device { gpu_scope: true, ..module() }]);
+    rig.scenario.faults = vec![fault];
+    rig.save();
+    for _ in 0..2 {
+        assert_eq!(rig.consequence(), Consequence::Transient);
+    }
+    for _ in 0..5 {
+        assert_eq!(rig.read().energy.unwrap().domain, Domain::Module);
+    }
+    rig.scenario.faults.clear();
+    rig.save();
+    assert_eq!(rig.try_read(0, 600_000).unwrap().energy.unwrap().domain, Domain::Gpu);
+}
+
+#[test]
+fn a_module_without_a_counter_has_the_power_of_the_module() {
+    let mut rig = Rig::of([Device { energy_counter: false, ..module() }]);
+    assert_eq!(rig.read().energy, of_module(integrated(0)));
+    let reading = rig.read();
+    assert_eq!(reading.energy, of_module(integrated(900_000_000)));
+    assert!(limitation_of(&reading, "scope").unwrap().contains("module"));
+    assert!(limitation_of(&reading, "counter").is_some());
+}
+
+#[test]
+fn power_of_the_module_that_fails_for_a_moment_is_not_left_for_the_gpus() {
+    let mut rig = Rig::of([Device { energy_counter: false, ..module() }]);
+    rig.read();
+    rig.scenario.faults = vec![Fault::of("field:186", code::UNKNOWN)];
+    rig.save();
+    assert_eq!((rig.consequence(), rig.consequence()), (Consequence::Transient, Consequence::Transient));
+    assert_eq!(rig.read().energy.unwrap().domain, Domain::Gpu);
+}
+
+#[test]
+fn figures_of_a_gpu_are_never_taken_for_its_modules() {
+    let dark = Some(Module { power: Vec::new(), energy_base_mj: 0 });
+    let no_samples = vec![Fault::of("nvmlDeviceGetSamples", code::NOT_SUPPORTED)];
+    for (faults, module_power) in [(vec![], None), (no_samples.clone(), None), (no_samples, dark)] {
+        let is_poll = !faults.is_empty();
+        let mut rig = Rig::of([Device { energy_counter: false, module: module_power, ..module() }]);
+        rig.scenario.faults = faults;
+        rig.save();
+        assert_eq!(rig.read().energy, integrated(0));
+        let reading = rig.read();
+        assert_eq!(reading.energy.unwrap().domain, Domain::Gpu);
+        assert_eq!(limitation_of(&reading, "scope"), None);
+        if is_poll {
+            assert_eq!(reading.energy, integrated(300_000_000));
+        }
+    }
+}
+
+#[test]
+fn a_dead_counter_of_a_module_is_left_for_the_power_of_the_module() {
+    let mut rig = Rig::of([module()]);
+    for _ in 0..10 {
+        assert_eq!(rig.read().energy, of_module(measured(0)));
+    }
+    assert_eq!(rig.read().energy, of_module(integrated(9 * 900_000_000)));
+    // Without that nobody knows whether it is dead.
+    let mut rig = Rig::of([Device { module: None, ..module() }]);
+    for _ in 0..12 {
+        assert_eq!(rig.read().energy, of_module(measured(0)));
+    }
 }

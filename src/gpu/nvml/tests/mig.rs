@@ -1,6 +1,7 @@
 //! Devices that are cut into instances.
 
-use nvidia_ml::scenario::{Device, Gpm, Instance, ParentLists, Process};
+use nvidia_ml::code;
+use nvidia_ml::scenario::{Device, Fault, Gpm, Instance, ParentLists, Process};
 
 use super::rig::{Rig, limitation_of};
 use crate::gpu::DeviceReading;
@@ -102,5 +103,51 @@ fn gpm_that_is_not_to_be_had_is_a_limitation() {
         let reading = rig.read();
         assert_eq!(limitation_of(&reading, "gpm").unwrap(), reason);
         assert!(reading.instances.iter().all(|instance| instance.sm_utilization.is_none()));
+    }
+}
+
+#[test]
+fn calls_for_instances_that_keep_failing_are_limitations() {
+    let mut rig = Rig::of([cut(Device::hopper(1).gpm(50.0, 50.0))]);
+    rig.read();
+    for (symbol, what, seconds) in [
+        ("nvmlGpmMigSampleGet", "gpm", 3),
+        ("nvmlDeviceGetMaxMigDeviceCount", "clients", 12),
+        ("nvmlDeviceGetMigMode", "clients", 180),
+    ] {
+        rig.scenario.faults = vec![Fault::of(symbol, code::UNKNOWN)];
+        rig.save();
+        let reading = (0..seconds).map(|_| rig.read()).last().unwrap();
+        // Nobody and nothing is lost by it.
+        assert_eq!((places(&reading), reading.instances.len()), (EVERYBODY.to_vec(), 2), "{symbol}");
+        assert!(reading.mig);
+        assert_eq!(limitation_of(&reading, what).is_some(), what == "gpm" || seconds == 12, "{symbol}");
+        rig.scenario.faults.clear();
+        rig.save();
+        rig.try_read(0, 600_000).unwrap();
+    }
+}
+
+#[test]
+fn an_instance_that_fails_to_be_looked_up_for_a_moment_stays() {
+    for symbol in ["nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetUUID", "nvmlDeviceGetAttributes_v2"] {
+        let mut rig = Rig::of([cut(Device::ampere(1))]);
+        rig.change(|device| device.mig.as_mut().unwrap().parent_lists = ParentLists::Empty);
+        let instances = rig.read().instances;
+        let uuid = &instances[1].uuid;
+        rig.scenario.faults = vec![Fault::of(symbol, code::UNKNOWN).on(uuid)];
+        rig.save();
+        let reading = rig.try_read(0, 10_000).unwrap();
+        assert_eq!((places(&reading), &reading.instances), (EVERYBODY.to_vec(), &instances), "{symbol}");
+        // It is looked up again at once, but not for ever.
+        let lookups = |rig: &mut Rig| {
+            let calls = rig.calls(|rig| assert_eq!(places(&rig.read()), EVERYBODY));
+            calls.contains_key("nvmlDeviceGetMigDeviceHandleByIndex")
+        };
+        let is_told = symbol.contains("Attributes");
+        assert_eq!([(); 3].map(|()| lookups(&mut rig)), [!is_told, !is_told, false], "{symbol}");
+        rig.scenario.faults.clear();
+        rig.change(|device| device.mig.as_mut().unwrap().instances.truncate(1));
+        assert_eq!(rig.try_read(0, 10_000).unwrap().instances, instances[..1], "{symbol}");
     }
 }

@@ -138,8 +138,9 @@ fn an_old_library_without_calls_for_instances_leaves_them_out() {
 
 #[test]
 fn errors_now_and_then_neither_stop_the_reader_nor_turn_its_energy_back() {
+    // No tick has that many calls, so it isn't always the same one that fails.
     let scenario = Scenario::of([Device::hopper(1).power(0, 300.0).process(Process::compute(7).sm(50))])
-        .fault(Fault::of("nvmlDeviceGet*", code::UNKNOWN).every(5));
+        .fault(Fault::of("nvmlDeviceGet*", code::UNKNOWN).every(11));
     let mut rig = Rig::idle(scenario.clone());
     rig.scenario.faults.clear();
     rig.save();

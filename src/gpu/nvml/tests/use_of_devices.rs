@@ -76,6 +76,30 @@ fn optional_calls_that_fail_leave_out_what_they_tell() {
 }
 
 #[test]
+fn optional_calls_that_keep_failing_are_limitations_and_rest() {
+    for (symbol, what) in [
+        ("nvmlDeviceGetUtilizationRates", "utilization"),
+        ("nvmlDeviceGetMemoryInfo*", "memory_used"),
+        ("nvmlDeviceGetProcessUtilization", "sm_util"),
+    ] {
+        for code in [code::TIMEOUT, code::NOT_READY, code::UNKNOWN] {
+            let mut rig = Rig::of([Device::hopper(1).process(Process::compute(7))]);
+            rig.scenario.faults = vec![Fault::of(symbol, code)];
+            rig.save();
+            let told: Vec<_> = (0..4).map(|_| limitation_of(&rig.read(), what)).collect();
+            let failing = Some("keeps failing".to_owned());
+            assert_eq!(told, [None, None, failing.clone(), failing], "{symbol} {code}");
+            let name = symbol.trim_end_matches('*');
+            let calls = rig.calls(|rig| (0..20).for_each(|_| drop(rig.read())));
+            assert!(!calls.keys().any(|call| call.starts_with(name)), "{calls:?}");
+            rig.scenario.faults.clear();
+            rig.save();
+            assert_eq!(limitation_of(&rig.try_read(0, 600_000).unwrap(), what), None);
+        }
+    }
+}
+
+#[test]
 fn clients_of_all_lists_are_told_once() {
     let mut rig = Rig::of([Device::hopper(1)
         .process(Process::compute(7).memory(5))
@@ -107,6 +131,53 @@ fn lists_that_may_not_be_read_leave_clients_unknown() {
     assert_eq!(reading.clients, None);
     assert_eq!(limitation_of(&reading, "clients").unwrap(), "no permission");
     assert!(reading.energy.is_some());
+}
+
+#[test]
+fn a_list_beside_the_main_one_that_fails_takes_only_its_own_clients_away() {
+    for (symbol, reason, left) in [
+        ("nvmlDeviceGetGraphicsRunning*", "the list of graphics contexts fails", [7, 9]),
+        ("nvmlDeviceGetMPSComputeRunning*", "the list of MPS clients fails", [7, 8]),
+    ] {
+        for code in [code::UNKNOWN, code::NO_PERMISSION] {
+            let device = Device { mps_clients_in_compute: false, ..Device::hopper(1) };
+            let mut rig = Rig::of([device
+                .process(Process::compute(7))
+                .process(Process::compute(8).kind(Kind::Graphics))
+                .process(Process::compute(9).kind(Kind::MpsClient))]);
+            assert_eq!(pids(&rig.read()), [7, 8, 9]);
+            rig.scenario.faults = vec![Fault::of(symbol, code)];
+            rig.save();
+            for _ in 0..20 {
+                let reading = rig.read();
+                assert_eq!(
+                    (pids(&reading), limitation_of(&reading, "clients")),
+                    (left.into(), Some(reason.into()))
+                );
+            }
+            // Without the main list, too, nobody knows who is there.
+            rig.scenario.faults.push(Fault::of("nvmlDeviceGetComputeRunning*", code::NOT_SUPPORTED));
+            rig.save();
+            assert_eq!(rig.read().clients, None);
+            rig.scenario.faults.clear();
+            rig.save();
+            rig.try_read(0, 600_000).unwrap();
+            let reading = (0..5).map(|_| rig.read()).last().unwrap();
+            assert_eq!((pids(&reading), limitation_of(&reading, "clients")), (vec![7, 8, 9], None));
+        }
+    }
+}
+
+#[test]
+fn a_context_of_another_namespace_is_a_client_without_a_name() {
+    let device = Device { pid_zero: true, gpu_utilization: 80, ..Device::hopper(1) };
+    let nameless = || Process::compute(0).memory(2).sm(50);
+    let mut rig =
+        Rig::of([device.process(nameless()).process(nameless()).process(Process::compute(7).sm(20))]);
+    let reading = rig.read_until(|reading| work_of(reading, 7).is_some());
+    assert_eq!(pids(&reading), [0, 7]);
+    assert_eq!(reading.clients.as_ref().unwrap()[0].memory, Some(Bytes(4)));
+    assert_eq!(work_of(&reading, 0), None);
 }
 
 #[test]
