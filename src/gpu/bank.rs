@@ -4,7 +4,6 @@
 //! through one channel. A device is known by its UUID: whatever becomes of its reader, its index or its driver,
 //! its entry stays and its total goes on. A thread that hangs is left behind, and what it says later is ignored.
 
-use std::env;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -60,8 +59,7 @@ impl fmt::Debug for GpuBank {
 impl GpuBank {
     /// Sets up the backends that are switched on. Nothing is loaded or opened before the first tick.
     pub fn new(settings: &GpuSettings, now: Now) -> Self {
-        let in_pod = ["KUBERNETES_SERVICE_HOST", "container"].iter().any(|name| env::var_os(name).is_some());
-        Self::with_backends(backends::factories(settings), settings, in_pod, now)
+        Self::with_backends(backends::factories(settings), settings, backends::in_container(), now)
     }
 
     /// The same with these backends. `in_pod`: whether this runs in a container that somebody would replace.
@@ -163,9 +161,12 @@ impl GpuBank {
             && self.devices.iter().all(Device::is_settled)
     }
 
-    /// Why only a new container can make the devices readable again, once that is certain.
+    /// Why only a new container can make the devices readable again, once that is certain. As long as any device
+    /// of the backend answers, it isn't.
     pub fn needs_new_container(&self) -> Option<&str> {
-        self.finders.iter().filter(|_| self.in_pod).find_map(Finder::needs_new_container)
+        let answers = |place| self.devices.iter().any(|device| device.backend == place && device.is_up());
+        let finders = self.finders.iter().enumerate().filter(|_| self.in_pod);
+        finders.filter(|(place, _)| !answers(*place)).find_map(|(_, finder)| finder.needs_new_container())
     }
 
     fn is_waiting(&self, now: Duration) -> bool {
