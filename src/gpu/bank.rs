@@ -180,7 +180,7 @@ impl GpuBank {
         if !device.ask(now) {
             self.retire(place, now);
             if let Some(device) = self.devices.get_mut(place) {
-                device.fall(ENDED);
+                device.lose(ENDED);
                 device.schedule(now);
             }
         }
@@ -236,7 +236,7 @@ impl GpuBank {
         }
         if let Some(device) = self.place_of(generation).and_then(|place| self.devices.get_mut(place)) {
             device.take_worker();
-            device.fall(ENDED);
+            device.lose(ENDED);
             device.schedule(now);
         }
     }

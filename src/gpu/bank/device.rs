@@ -43,6 +43,8 @@ pub(super) struct Device {
     fresh: bool,
     /// Whether the request has been unanswered for the deadline.
     stuck: bool,
+    /// Readings that failed.
+    errors: u64,
     /// Readings so far, as far as that matters.
     readings: u8,
     /// Why it is down.
@@ -68,6 +70,7 @@ impl Device {
             fresh: false,
             stuck: false,
             down: Some(Arc::from(STARTING)),
+            errors: 0,
             readings: 0,
             transients: 0,
             search_at: None,
@@ -123,6 +126,16 @@ impl Device {
     pub(super) fn fall(&mut self, reason: &str) {
         self.energy.interrupt();
         self.blame(reason);
+    }
+
+    /// Marks it down as its worker can't read it any more, which is an error.
+    pub(super) fn lose(&mut self, reason: &str) {
+        self.count_error();
+        self.fall(reason);
+    }
+
+    const fn count_error(&mut self) {
+        self.errors = self.errors.saturating_add(1);
     }
 
     /// Replaces the reason why it is down.
@@ -194,7 +207,7 @@ impl Device {
         };
         if now.saturating_sub(asked) >= deadline {
             self.stuck = true;
-            self.fall(HANGS);
+            self.lose(HANGS);
             self.schedule(now);
         }
     }
@@ -211,6 +224,10 @@ impl Device {
         let late = was_stuck || returned.monotonic.saturating_sub(asked) >= deadline;
         if late {
             self.fall(HANGS);
+        }
+        // A hang that was noticed is counted already.
+        if !was_stuck && (late || result.is_err()) {
+            self.count_error();
         }
         match result {
             Ok(reading) => {
@@ -274,6 +291,7 @@ impl Device {
             up: self.is_up(),
             reason: Arc::clone(self.down.as_ref().unwrap_or(&self.empty)),
             stuck: stuck.map_or(Duration::ZERO, |asked| now.saturating_sub(asked)),
+            errors: self.errors,
             delta: self.delta.take(),
             reading: self.reading.take().filter(|_| self.down.is_none()),
             report: self.energy.report(self.name, &self.identity.uuid, self.down.as_ref()),

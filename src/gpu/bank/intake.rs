@@ -134,7 +134,11 @@ impl GpuBank {
             }
             device.schedule(now);
             if complete && !device.is_stuck() {
-                device.fall(GONE);
+                if device.is_served() {
+                    device.lose(GONE);
+                } else {
+                    device.fall(GONE);
+                }
                 self.retire(place, now);
             }
         }

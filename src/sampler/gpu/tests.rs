@@ -91,6 +91,7 @@ impl Card {
             up: true,
             reason: "".into(),
             stuck: Duration::ZERO,
+            errors: 0,
             delta: Some(delta),
             reading: Some(reading),
             report,
