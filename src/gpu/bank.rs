@@ -2,7 +2,7 @@
 //!
 //! Each device has a thread of its own and so has each backend ([`worker`](crate::gpu::worker)); they all answer
 //! through one channel. A device is known by its UUID: whatever becomes of its reader, its index or its driver,
-//! its entry stays and its total goes on. A thread that hangs is left behind, and what it says later is ignored.
+//! its entry stays and its total goes on, until it has been gone for long. A thread that hangs is left behind, and what it says later is ignored.
 
 use std::fmt;
 use std::sync::Arc;

@@ -314,7 +314,8 @@ pub struct DeviceTick {
 /// All that one tick brought.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GpuTick {
-    /// Every device that was ever seen, in the order in which they were found.
+    /// Every device that was seen, in the order in which they were found. One that is gone leaves after ten
+    /// minutes; if it comes back later it is as new, with counts from nothing.
     pub devices: Vec<DeviceTick>,
     /// Every backend that is switched on.
     pub collectors: Vec<CollectorOutcome>,

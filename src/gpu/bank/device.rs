@@ -1,4 +1,4 @@
-//! One device that was ever seen: its worker, what it said last, and when it is looked for.
+//! One device: its worker, what it said last, and when it is looked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub(super) struct Device {
     /// When it is looked for, if it is.
     search_at: Option<Duration>,
     search_wait: Duration,
+    /// When a search first told that it isn't there.
+    gone_since: Option<Duration>,
     energy: Energy,
     delta: Option<GpuDelta>,
     reading: Option<DeviceReading>,
@@ -75,6 +77,7 @@ impl Device {
             transients: 0,
             search_at: None,
             search_wait: SEARCH_FIRST,
+            gone_since: None,
             energy: Energy::default(),
             delta: None,
             reading: None,
@@ -101,10 +104,23 @@ impl Device {
         self.down.as_ref()
     }
 
+    /// Takes its names from a search that found it.
     pub(super) fn identify(&mut self, identity: GpuIdentity) {
+        self.gone_since = None;
         if *self.identity != identity {
             self.identity = Arc::new(identity);
         }
+    }
+
+    /// Notes that a search told that it isn't there.
+    pub(super) fn note_gone(&mut self, now: Duration) {
+        self.gone_since.get_or_insert(now);
+    }
+
+    /// Whether searches haven't found it for so long, and nothing of it is left to tell.
+    pub(super) fn is_gone_for(&self, time: Duration, now: Duration) -> bool {
+        let is_gone = self.gone_since.is_some_and(|since| now.saturating_sub(since) >= time);
+        is_gone && self.worker.is_none() && self.delta.is_none()
     }
 
     /// Puts a new worker to work; the one before must have been taken.

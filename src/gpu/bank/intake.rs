@@ -1,5 +1,6 @@
 //! What searches bring: devices that are new, back, gone, or need a new reader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gpu::Found;
@@ -8,8 +9,10 @@ use crate::gpu::bank::device::Device;
 use crate::gpu::bank::finder::Verdict;
 use crate::gpu::worker::{Searched, Worker};
 
-/// Devices that are read at most; the series of each are many.
+/// Devices that the bank has at most; the series of each are many.
 const MAX_DEVICES: usize = 64;
+/// A device that is there no longer leaves the bank after this time.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Threads that may hang for one device, beside the one in use, and for all.
 const MAX_ABANDONED: (usize, usize) = (4, 32);
 
@@ -21,8 +24,8 @@ const NO_THREAD: &str = "no thread could be started";
 #[derive(Debug)]
 pub(super) struct Abandoned {
     pub(super) generation: u64,
-    /// The place of its device.
-    pub(super) place: usize,
+    /// The UUID of its device, which may have left the bank.
+    pub(super) uuid: Arc<str>,
     /// From when on it is taken to hang; it may be about to end.
     pub(super) hangs_at: Duration,
 }
@@ -36,6 +39,9 @@ impl GpuBank {
             Verdict::None => {}
             Verdict::Failed(reason) => self.fail(backend, &reason, now),
             Verdict::Devices { found, anew, complete } => {
+                if complete {
+                    self.forget_gone(backend, &found, now);
+                }
                 let seen = self.take_found(backend, found, anew, now);
                 self.miss(backend, &seen, complete, now);
             }
@@ -55,6 +61,15 @@ impl GpuBank {
                 self.retire(place, now);
             }
         }
+    }
+
+    /// Lets devices go that searches haven't found for long: somebody pulled them or gave them to a guest, and
+    /// they would keep others out and the collector failing for ever. If one comes back, it is a new entry.
+    fn forget_gone(&mut self, backend: usize, found: &[Found], now: Duration) {
+        self.devices.retain(|device| {
+            let is_found = || found.iter().any(|found| found.identity.uuid == device.identity.uuid);
+            device.backend != backend || !device.is_gone_for(FORGET_AFTER, now) || is_found()
+        });
     }
 
     /// Takes in what a search found, and asks it at once. Says which places it was.
@@ -98,7 +113,7 @@ impl GpuBank {
             return Some(found);
         }
         let hanging = || self.abandoned.iter().filter(|abandoned| abandoned.hangs_at <= now);
-        let of_device = hanging().filter(|abandoned| abandoned.place == place).count();
+        let of_device = hanging().filter(|abandoned| abandoned.uuid == device.identity.uuid).count();
         // The worker that hangs now would become one of them.
         let one = usize::from(device.is_stuck());
         if of_device + one > MAX_ABANDONED.0 || hanging().count() + one > MAX_ABANDONED.1 {
@@ -134,6 +149,7 @@ impl GpuBank {
             }
             device.schedule(now);
             if complete && !device.is_stuck() {
+                device.note_gone(now);
                 if device.is_served() {
                     device.lose(GONE);
                 } else {
@@ -149,7 +165,8 @@ impl GpuBank {
         let Some(device) = self.devices.get_mut(place) else { return };
         let hangs_at = if device.is_stuck() { now } else { now + self.deadline };
         if let Some(worker) = device.take_worker() {
-            self.abandoned.push(Abandoned { generation: worker.generation(), place, hangs_at });
+            let uuid = Arc::clone(&device.identity.uuid);
+            self.abandoned.push(Abandoned { generation: worker.generation(), uuid, hangs_at });
         }
     }
 }

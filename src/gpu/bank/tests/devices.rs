@@ -317,6 +317,55 @@ fn no_more_than_64_devices_are_read() {
 }
 
 #[test]
+fn a_device_that_is_gone_for_ten_minutes_leaves_and_comes_back_as_new() {
+    let mut rig = Rig::new(3);
+    rig.tick();
+    rig.burn("a", 100);
+    rig.tick();
+    rig.set("a", |fake| (fake.failure, fake.present) = (Some(failure(Consequence::Lost, "lost")), false));
+    rig.hang("c");
+    rig.until(20, "a", |device| &*device.reason == "no longer there");
+    let gone = |tick: &GpuTick| tick.devices.iter().all(|device| &*device.identity.uuid != "a");
+    let seconds = (1..=800).find(|_| {
+        rig.burn("b", 10);
+        let tick = rig.tick();
+        assert_eq!(booked(&tick, "b"), Some(10), "nothing is mixed up");
+        gone(&tick)
+    });
+    // The first search after ten minutes; there is one each minute.
+    let seconds = seconds.expect("it leaves");
+    assert!((600..=660).contains(&seconds), "{seconds}");
+    rig.unhang("c");
+    let tick = rig.tick();
+    assert_eq!((tick.devices.len(), device(&tick, "c").up), (2, true));
+    assert_eq!(error(&tick), None, "nobody waits for it any more");
+    rig.set("a", |fake| (fake.failure, fake.present) = (None, true));
+    assert!((0..=300).any(|_| !gone(&rig.tick())));
+    let a = device(&rig.tick(), "a");
+    assert_eq!((a.up, a.report.energy, a.errors), (true, None, 0));
+    rig.burn("a", 10);
+    assert_eq!(booked(&rig.tick(), "a"), Some(10));
+}
+
+#[test]
+fn devices_that_left_make_room_for_others() {
+    let mut rig = Rig::with_wait(66, Duration::from_secs(20));
+    rig.set("z65", |fake| fake.present = false);
+    assert_eq!(error(&rig.tick()).as_deref(), Some("more than 64 devices"));
+    for gone in ["a", "b"] {
+        rig.set(gone, |fake| fake.present = false);
+    }
+    rig.set("z65", |fake| fake.present = true);
+    let here = |tick: &GpuTick, uuid: &str| tick.devices.iter().any(|device| &*device.identity.uuid == uuid);
+    let minutes = (1..=20).find(|_| {
+        let tick = rig.tick_after(60_000);
+        here(&tick, "z64") && here(&tick, "z65")
+    });
+    assert!(minutes.is_some_and(|minutes| minutes >= 10), "{minutes:?}");
+    assert_eq!(error(&rig.tick_after(60_000)), None);
+}
+
+#[test]
 fn collect_waits_for_half_a_tick_at_most_and_once() {
     let mut rig = Rig::with_wait(2, Duration::from_millis(200));
     rig.tick();

@@ -161,10 +161,10 @@ impl Rig {
             });
             let search = self.bank.finders.iter().any(|finder| finder.busy_number() > Some(self.hung_search));
             // A thread that was let go is about to end.
-            let end = self.bank.abandoned.iter().any(|abandoned| {
-                let uuid = &self.bank.devices[abandoned.place].identity.uuid;
-                abandoned.hangs_at > now && !hangs(uuid, abandoned.generation)
-            });
+            let end =
+                self.bank.abandoned.iter().any(|abandoned| {
+                    abandoned.hangs_at > now && !hangs(&abandoned.uuid, abandoned.generation)
+                });
             let due = device || search || end;
             if !due {
                 return;
