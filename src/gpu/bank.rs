@@ -2,43 +2,32 @@
 //!
 //! Each device has a thread of its own and so has each backend ([`worker`](crate::gpu::worker)); they all answer
 //! through one channel. A device is known by its UUID: whatever becomes of its reader, its index or its driver,
-//! its entry stays and its total goes on. A thread that hangs is left behind, and what it says later is ignored.
+//! its entry stays and its total goes on, until it has been gone for long. A thread that hangs is left behind, and what it says later is ignored.
 
-use std::env;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use crate::gpu::drm::DrmBackend;
-use crate::gpu::nvml::NvmlBackend;
-use crate::gpu::simulated::SimulatedBackend;
-use crate::gpu::worker::{Event, Searched, Worker};
-use crate::gpu::{
-    Consequence, DeviceFailure, DeviceReading, Found, GpuBackend, GpuSettings, GpuTick, Now, Tick,
-};
+use crate::gpu::worker::{Event, Worker};
+use crate::gpu::{Consequence, DeviceFailure, DeviceReading, GpuBackend, GpuSettings, GpuTick, Now, Tick};
 use crate::meters::CollectorOutcome;
 
+mod backends;
 mod device;
 mod energy;
 mod finder;
+mod intake;
 
 use device::{Device, Effect};
-use finder::{Finder, Patience, Verdict};
+use finder::{Finder, Patience};
+use intake::Abandoned;
 
 /// Makes a backend. It is called again when one hangs for ever, and must not load or open anything itself.
 pub type BackendFactory = Box<dyn Fn() -> Box<dyn GpuBackend> + Send>;
 
-/// Devices that are read at most; the series of each are many.
-const MAX_DEVICES: usize = 64;
-/// Threads that may hang for one device, beside the one in use, and for all.
-const MAX_ABANDONED: (usize, usize) = (4, 32);
-
-const GONE: &str = "no longer there";
 const RELEASED: &str = "released";
-const TOO_MANY_HUNG: &str = "too many hung calls";
 const TOO_MANY_DEVICES: &str = "more than 64 devices";
-const NO_THREAD: &str = "no thread could be started";
 const ENDED: &str = "reader ended";
 
 /// Owns all backends and workers of a node.
@@ -60,16 +49,6 @@ pub struct GpuBank {
     released: Option<Duration>,
 }
 
-/// A thread that was left and hasn't ended.
-#[derive(Debug)]
-struct Abandoned {
-    generation: u64,
-    /// The place of its device.
-    place: usize,
-    /// From when on it is taken to hang; it may be about to end.
-    hangs_at: Duration,
-}
-
 impl fmt::Debug for GpuBank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("GpuBank");
@@ -80,8 +59,7 @@ impl fmt::Debug for GpuBank {
 impl GpuBank {
     /// Sets up the backends that are switched on. Nothing is loaded or opened before the first tick.
     pub fn new(settings: &GpuSettings, now: Now) -> Self {
-        let in_pod = ["KUBERNETES_SERVICE_HOST", "container"].iter().any(|name| env::var_os(name).is_some());
-        Self::with_backends(factories(settings), settings, in_pod, now)
+        Self::with_backends(backends::factories(settings), settings, backends::in_container(), now)
     }
 
     /// The same with these backends. `in_pod`: whether this runs in a container that somebody would replace.
@@ -183,9 +161,12 @@ impl GpuBank {
             && self.devices.iter().all(Device::is_settled)
     }
 
-    /// Why only a new container can make the devices readable again, once that is certain.
+    /// Why only a new container can make the devices readable again, once that is certain. As long as any device
+    /// of the backend answers, it isn't.
     pub fn needs_new_container(&self) -> Option<&str> {
-        self.finders.iter().filter(|_| self.in_pod).find_map(Finder::needs_new_container)
+        let answers = |place| self.devices.iter().any(|device| device.backend == place && device.is_up());
+        let finders = self.finders.iter().enumerate().filter(|_| self.in_pod);
+        finders.filter(|(place, _)| !answers(*place)).find_map(|(_, finder)| finder.needs_new_container())
     }
 
     fn is_waiting(&self, now: Duration) -> bool {
@@ -199,7 +180,7 @@ impl GpuBank {
         if !device.ask(now) {
             self.retire(place, now);
             if let Some(device) = self.devices.get_mut(place) {
-                device.fall(ENDED);
+                device.lose(ENDED);
                 device.schedule(now);
             }
         }
@@ -255,129 +236,8 @@ impl GpuBank {
         }
         if let Some(device) = self.place_of(generation).and_then(|place| self.devices.get_mut(place)) {
             device.take_worker();
-            device.fall(ENDED);
+            device.lose(ENDED);
             device.schedule(now);
-        }
-    }
-
-    fn take_search(&mut self, generation: u64, outcome: Searched) {
-        let now = self.now.get().monotonic;
-        let Some(backend) = self.finders.iter().position(|finder| finder.owns(generation)) else { return };
-        let Some(finder) = self.finders.get_mut(backend) else { return };
-        match finder.take(generation, outcome, now) {
-            Verdict::None => {}
-            Verdict::Failed(reason) => self.fail(backend, &reason, now),
-            Verdict::Devices { found, anew, complete } => {
-                let seen = self.take_found(backend, found, anew, now);
-                self.miss(backend, &seen, complete, now);
-            }
-        }
-    }
-
-    /// A failed search says nothing of devices that answer. The readers of the others are dropped: they would keep
-    /// a library mapped that may be out of date.
-    fn fail(&mut self, backend: usize, reason: &str, now: Duration) {
-        for place in 0..self.devices.len() {
-            let Some(device) = self.devices.get_mut(place) else { continue };
-            if device.backend != backend || device.is_up() {
-                continue;
-            }
-            device.blame(reason);
-            if device.is_served() {
-                self.retire(place, now);
-            }
-        }
-    }
-
-    /// Takes in what a search found, and asks it at once. Says which places it was.
-    fn take_found(&mut self, backend: usize, found: Vec<Found>, anew: bool, now: Duration) -> Vec<usize> {
-        let mut seen = Vec::with_capacity(found.len());
-        let mut unwanted = Vec::new();
-        for Found { identity, reader } in found {
-            let is_same =
-                |device: &Device| device.backend == backend && device.identity.uuid == identity.uuid;
-            let known = self.devices.iter().position(is_same);
-            let known = known.or_else(|| (self.devices.len() < MAX_DEVICES).then_some(self.devices.len()));
-            let Some(place) = known.filter(|place| !seen.contains(place)) else {
-                if let Some(finder) = self.finders.get_mut(backend).filter(|_| known.is_none()) {
-                    finder.overfull = true;
-                }
-                unwanted.push(Found { identity, reader });
-                continue;
-            };
-            seen.push(place);
-            match self.devices.get_mut(place) {
-                Some(device) => device.identify(identity.clone()),
-                None => {
-                    let name = self.finders.get(backend).map_or("", |finder| finder.name);
-                    self.devices.push(Device::new(backend, name, identity.clone()));
-                }
-            }
-            if let Some(found) = self.take_in(place, Found { identity, reader }, anew, now) {
-                unwanted.push(found);
-            }
-        }
-        if let Some(finder) = self.finders.get(backend) {
-            finder.discard(unwanted);
-        }
-        seen
-    }
-
-    /// Gives a device its new reader, if it needs one; else the reader comes back.
-    fn take_in(&mut self, place: usize, found: Found, anew: bool, now: Duration) -> Option<Found> {
-        let device = self.devices.get_mut(place)?;
-        if device.is_served() && !anew {
-            return Some(found);
-        }
-        let hanging = || self.abandoned.iter().filter(|abandoned| abandoned.hangs_at <= now);
-        let of_device = hanging().filter(|abandoned| abandoned.place == place).count();
-        // The worker that hangs now would become one of them.
-        let one = usize::from(device.is_stuck());
-        if of_device + one > MAX_ABANDONED.0 || hanging().count() + one > MAX_ABANDONED.1 {
-            if !device.is_served() {
-                device.blame(TOO_MANY_HUNG);
-                device.schedule(now);
-            }
-            return Some(found);
-        }
-        self.retire(place, now);
-        self.numbers += 1;
-        let name = format!("gpu-{place}");
-        let worker = Worker::start(name, self.numbers, found.reader, self.now.clone(), self.sender.clone());
-        let device = self.devices.get_mut(place)?;
-        match worker {
-            Ok(worker) => device.install(worker),
-            Err(_) => {
-                device.fall(NO_THREAD);
-                device.schedule(now);
-            }
-        }
-        self.ask_device(place, now);
-        None
-    }
-
-    /// Marks the devices down that a search didn't find. Where it saw some that can't be named (it isn't
-    /// complete), they may be among those.
-    fn miss(&mut self, backend: usize, seen: &[usize], complete: bool, now: Duration) {
-        for place in 0..self.devices.len() {
-            let Some(device) = self.devices.get_mut(place) else { continue };
-            if device.backend != backend || seen.contains(&place) || (device.is_served() && !complete) {
-                continue;
-            }
-            device.schedule(now);
-            if complete && !device.is_stuck() {
-                device.fall(GONE);
-                self.retire(place, now);
-            }
-        }
-    }
-
-    /// Lets a device's worker go.
-    fn retire(&mut self, place: usize, now: Duration) {
-        let Some(device) = self.devices.get_mut(place) else { return };
-        let hangs_at = if device.is_stuck() { now } else { now + self.deadline };
-        if let Some(worker) = device.take_worker() {
-            self.abandoned.push(Abandoned { generation: worker.generation(), place, hangs_at });
         }
     }
 
@@ -400,25 +260,6 @@ impl GpuBank {
         };
         self.finders.iter().enumerate().map(of).collect()
     }
-}
-
-/// The backends that are switched on. Made-up devices exclude all others.
-fn factories(settings: &GpuSettings) -> Vec<BackendFactory> {
-    let mut factories: Vec<BackendFactory> = Vec::new();
-    if settings.simulate {
-        let settings = settings.clone();
-        factories.push(Box::new(move || Box::new(SimulatedBackend::new(&settings))));
-        return factories;
-    }
-    if settings.nvml {
-        let settings = settings.clone();
-        factories.push(Box::new(move || Box::new(NvmlBackend::new(&settings))));
-    }
-    if settings.drm {
-        let settings = settings.clone();
-        factories.push(Box::new(move || Box::new(DrmBackend::new(&settings))));
-    }
-    factories
 }
 
 #[cfg(test)]

@@ -300,6 +300,9 @@ pub struct DeviceTick {
     pub reason: Arc<str>,
     /// For how long its reader hasn't returned from a call; zero where it isn't stuck.
     pub stuck: Duration,
+    /// Readings that failed since the device was found first: with an error, by a hang (one, however long it
+    /// lasts), or as the device or its reader was lost.
+    pub errors: u64,
     /// The energy to book; none where nothing new is known.
     pub delta: Option<GpuDelta>,
     /// What was read in this tick; none where it didn't answer.
@@ -311,7 +314,8 @@ pub struct DeviceTick {
 /// All that one tick brought.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GpuTick {
-    /// Every device that was ever seen, in the order in which they were found.
+    /// Every device that was seen, in the order in which they were found. One that is gone leaves after ten
+    /// minutes; if it comes back later it is as new, with counts from nothing.
     pub devices: Vec<DeviceTick>,
     /// Every backend that is switched on.
     pub collectors: Vec<CollectorOutcome>,

@@ -62,7 +62,7 @@ impl NvmlBackend {
         let nvml = Nvml::builder()
             .lib_path(self.library().as_os_str())
             .init()
-            .map_err(|error| errors::refusal(&error, self.library()))?;
+            .map_err(|error| errors::no_start(&error, self.library()))?;
         let nvml = raw::share(nvml);
         self.nvml = Some(Arc::clone(&nvml));
         Ok(nvml)

@@ -3,6 +3,9 @@
 //! A call may never return, so nobody waits for a thread or joins one: it is asked through one channel and answers
 //! through another, with the number that it was started under. It ends when its requests are closed, at once or
 //! after the call that it hangs in, and says so last of all.
+//!
+//! The threads have stacks of the usual size: nobody knows how much a driver's library needs, an overflow would end
+//! the daemon, and what isn't touched costs nothing.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -11,9 +14,6 @@ use std::thread;
 use crate::gpu::{
     BackendFailure, DeviceFailure, DeviceReader, DeviceReading, Found, GpuBackend, Now, Search, Tick,
 };
-
-/// Drivers' libraries make do with little stack, and every thread's stack counts towards the daemon's limit.
-const STACK: usize = 256 * 1024;
 
 /// What a thread says. `generation` is its number.
 #[derive(Debug)]
@@ -100,10 +100,7 @@ impl Worker {
     ) -> io::Result<Self> {
         let (requests, inbox) = sync_channel(1);
         let farewell = Farewell { generation, events };
-        thread::Builder::new()
-            .name(name)
-            .stack_size(STACK)
-            .spawn(move || work(&farewell, reader, &now, &inbox))?;
+        thread::Builder::new().name(name).spawn(move || work(&farewell, reader, &now, &inbox))?;
         Ok(Self { generation, requests })
     }
 
@@ -148,7 +145,6 @@ impl Supervisor {
         let farewell = Farewell { generation, events };
         thread::Builder::new()
             .name(format!("gpu-{}", backend.name()))
-            .stack_size(STACK)
             .spawn(move || supervise(&farewell, backend, &inbox))?;
         Ok(Self { generation, requests })
     }
@@ -209,4 +205,64 @@ fn search(backend: &mut dyn GpuBackend, anew: bool) -> Searched {
         return Searched::Absent(failure);
     }
     backend.find().map_or_else(Searched::Failed, Searched::Found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::gpu::Consequence;
+
+    /// What a library may put on the stack.
+    const DEEP: usize = 768 * 1024;
+    /// No answer takes this long, however busy the machine is.
+    const NEVER: Duration = Duration::from_secs(30);
+
+    #[inline(never)]
+    fn deep() -> u8 {
+        let buffer = black_box([1u8; DEEP]);
+        buffer[black_box(DEEP / 2)]
+    }
+
+    struct Deep;
+
+    impl GpuBackend for Deep {
+        fn name(&self) -> &'static str {
+            "deep"
+        }
+
+        fn absent(&self) -> Option<BackendFailure> {
+            assert_eq!(deep(), 1);
+            None
+        }
+
+        fn find(&mut self) -> Result<Search, BackendFailure> {
+            Ok(Search::default())
+        }
+
+        fn forget(&mut self) {}
+    }
+
+    #[test]
+    fn drivers_have_the_usual_stack() {
+        let now = Now::new(|| Tick { monotonic: Duration::ZERO, boottime: Duration::ZERO });
+        let (events, inbox) = channel();
+        let reader: DeviceReader = Box::new(|_| {
+            let reason = if deep() == 1 { "deep" } else { "shallow" };
+            Err(DeviceFailure { consequence: Consequence::Transient, reason: reason.into() })
+        });
+        let worker = Worker::start("gpu-test".to_owned(), 1, reader, now, events.clone()).unwrap();
+        assert!(worker.ask());
+        let Event::Read { generation: 1, result: Err(failure), .. } = inbox.recv_timeout(NEVER).unwrap()
+        else {
+            panic!("another event");
+        };
+        assert_eq!(&*failure.reason, "deep");
+        let supervisor = Supervisor::start(2, Box::new(Deep), events).unwrap();
+        assert!(supervisor.look());
+        let event = inbox.recv_timeout(NEVER).unwrap();
+        assert!(matches!(event, Event::Searched { generation: 2, outcome: Searched::Present }));
+    }
 }

@@ -1,4 +1,4 @@
-//! One device that was ever seen: its worker, what it said last, and when it is looked for.
+//! One device: its worker, what it said last, and when it is looked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(super) struct Device {
     fresh: bool,
     /// Whether the request has been unanswered for the deadline.
     stuck: bool,
+    /// Readings that failed.
+    errors: u64,
     /// Readings so far, as far as that matters.
     readings: u8,
     /// Why it is down.
@@ -51,6 +53,8 @@ pub(super) struct Device {
     /// When it is looked for, if it is.
     search_at: Option<Duration>,
     search_wait: Duration,
+    /// When a search first told that it isn't there.
+    gone_since: Option<Duration>,
     energy: Energy,
     delta: Option<GpuDelta>,
     reading: Option<DeviceReading>,
@@ -68,10 +72,12 @@ impl Device {
             fresh: false,
             stuck: false,
             down: Some(Arc::from(STARTING)),
+            errors: 0,
             readings: 0,
             transients: 0,
             search_at: None,
             search_wait: SEARCH_FIRST,
+            gone_since: None,
             energy: Energy::default(),
             delta: None,
             reading: None,
@@ -98,10 +104,23 @@ impl Device {
         self.down.as_ref()
     }
 
+    /// Takes its names from a search that found it.
     pub(super) fn identify(&mut self, identity: GpuIdentity) {
+        self.gone_since = None;
         if *self.identity != identity {
             self.identity = Arc::new(identity);
         }
+    }
+
+    /// Notes that a search told that it isn't there.
+    pub(super) fn note_gone(&mut self, now: Duration) {
+        self.gone_since.get_or_insert(now);
+    }
+
+    /// Whether searches haven't found it for so long, and nothing of it is left to tell.
+    pub(super) fn is_gone_for(&self, time: Duration, now: Duration) -> bool {
+        let is_gone = self.gone_since.is_some_and(|since| now.saturating_sub(since) >= time);
+        is_gone && self.worker.is_none() && self.delta.is_none()
     }
 
     /// Puts a new worker to work; the one before must have been taken.
@@ -123,6 +142,16 @@ impl Device {
     pub(super) fn fall(&mut self, reason: &str) {
         self.energy.interrupt();
         self.blame(reason);
+    }
+
+    /// Marks it down as its worker can't read it any more, which is an error.
+    pub(super) fn lose(&mut self, reason: &str) {
+        self.count_error();
+        self.fall(reason);
+    }
+
+    const fn count_error(&mut self) {
+        self.errors = self.errors.saturating_add(1);
     }
 
     /// Replaces the reason why it is down.
@@ -194,7 +223,7 @@ impl Device {
         };
         if now.saturating_sub(asked) >= deadline {
             self.stuck = true;
-            self.fall(HANGS);
+            self.lose(HANGS);
             self.schedule(now);
         }
     }
@@ -211,6 +240,10 @@ impl Device {
         let late = was_stuck || returned.monotonic.saturating_sub(asked) >= deadline;
         if late {
             self.fall(HANGS);
+        }
+        // A hang that was noticed is counted already.
+        if !was_stuck && (late || result.is_err()) {
+            self.count_error();
         }
         match result {
             Ok(reading) => {
@@ -274,6 +307,7 @@ impl Device {
             up: self.is_up(),
             reason: Arc::clone(self.down.as_ref().unwrap_or(&self.empty)),
             stuck: stuck.map_or(Duration::ZERO, |asked| now.saturating_sub(asked)),
+            errors: self.errors,
             delta: self.delta.take(),
             reading: self.reading.take().filter(|_| self.down.is_none()),
             report: self.energy.report(self.name, &self.identity.uuid, self.down.as_ref()),

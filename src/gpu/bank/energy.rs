@@ -57,7 +57,12 @@ impl Why {
 #[derive(Debug)]
 pub(super) struct Energy {
     tracker: CounterTracker,
-    kind: Option<(Quality, Domain)>,
+    /// What the meter covers; none before the first reading.
+    domain: Option<Domain>,
+    /// The quality of the last reading.
+    quality: Quality,
+    /// Whether any of this reader's totals was integrated.
+    is_integrated: bool,
     /// What the trackers before this one counted.
     before: Option<Microjoules>,
     wraps: u64,
@@ -73,7 +78,9 @@ impl Default for Energy {
     fn default() -> Self {
         Self {
             tracker: CounterTracker::default().counting_from_zero(),
-            kind: None,
+            domain: None,
+            quality: Quality::Measured,
+            is_integrated: false,
             before: None,
             wraps: 0,
             resets: 0,
@@ -91,10 +98,10 @@ impl Energy {
         self.gap = true;
     }
 
-    /// Notes that another reader takes over. One that integrates begins at zero, so that its total and that of
-    /// the reader before have nothing to do with each other.
+    /// Notes that another reader takes over. One that integrates has a total of its own, so that those of two
+    /// readers have nothing to do with each other; nor has a counter's that went on where power was integrated.
     pub(super) fn change_reader(&mut self) {
-        if matches!(self.kind, Some((Quality::Integrated, _))) {
+        if std::mem::take(&mut self.is_integrated) {
             self.restart();
         }
     }
@@ -108,7 +115,8 @@ impl Energy {
         self.why = Why::SecondReading;
     }
 
-    /// Takes what was read at `at` (with suspend), under a power limit. Says what to book.
+    /// Takes what was read at `at` (with suspend), under a power limit. Says what to book. A reader that goes from
+    /// a counter to power and back makes one total of both.
     pub(super) fn take(
         &mut self,
         energy: Option<&GpuEnergy>,
@@ -119,11 +127,13 @@ impl Energy {
             self.why = Why::NoEnergy;
             return None;
         };
-        let kind = (energy.quality, energy.domain);
-        if self.kind.is_some_and(|known| known != kind) {
+        let GpuEnergy { quality, domain, .. } = *energy;
+        if self.domain.is_some_and(|known| known != domain) {
             self.restart();
         }
-        self.kind = Some(kind);
+        self.domain = Some(domain);
+        self.quality = quality;
+        self.is_integrated |= quality == Quality::Integrated;
         let value = energy.total.get();
         if value > LARGEST {
             self.why = Why::Doubtful(Doubt::Implausible);
@@ -153,7 +163,7 @@ impl Energy {
         };
         let elapsed = at.saturating_sub(since);
         let after_gap = std::mem::take(&mut self.gap) || elapsed > GRACE;
-        Some(GpuDelta { energy, elapsed, quality: kind.0, domain: kind.1, after_gap })
+        Some(GpuDelta { energy, elapsed, quality, domain, after_gap })
     }
 
     /// All energy that was ever booked.
@@ -179,7 +189,7 @@ impl Energy {
         device: &Arc<str>,
         down: Option<&Arc<str>>,
     ) -> MeterReport {
-        let (quality, domain) = self.kind.unwrap_or((Quality::Measured, Domain::Gpu));
+        let (quality, domain) = (self.quality, self.domain.unwrap_or(Domain::Gpu));
         let reason = match down {
             Some(reason) => Arc::clone(reason),
             None => {

@@ -4,3 +4,4 @@ mod devices;
 mod property;
 mod rig;
 mod searches;
+mod world;

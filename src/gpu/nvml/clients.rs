@@ -55,15 +55,26 @@ pub(super) fn of_part(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
 }
 
 fn compute(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
-    fetch(|| device.running_compute_processes())
+    fetch(|| or_older(device.running_compute_processes(), || device.running_compute_processes_v2()))
 }
 
 fn graphics(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
-    fetch(|| device.running_graphics_processes())
+    fetch(|| or_older(device.running_graphics_processes(), || device.running_graphics_processes_v2()))
 }
 
 fn mps(device: &Device<'_>) -> Result<Vec<Client>, NvmlError> {
     fetch(|| device.mps_running_compute_processes())
+}
+
+/// Drivers before R510 have the second version of the call only, which gives the same entries.
+fn or_older(
+    answer: Result<Vec<ProcessInfo>, NvmlError>,
+    older: impl FnOnce() -> Result<Vec<ProcessInfo>, NvmlError>,
+) -> Result<Vec<ProcessInfo>, NvmlError> {
+    match answer {
+        Err(NvmlError::FailedToLoadSymbol(_)) => older(),
+        other => other,
+    }
 }
 
 fn fetch(call: impl FnMut() -> Result<Vec<ProcessInfo>, NvmlError>) -> Result<Vec<Client>, NvmlError> {
@@ -134,11 +145,9 @@ pub(super) struct Looked {
 }
 
 impl Lists {
-    /// Why clients can't be told, if so: no list can be had, or the main one may not be read.
+    /// Why clients can't be told, if so: the main list can't be had. The others alone don't tell who is there.
     pub(super) fn why(&self) -> Option<Why> {
-        let others = [self.graphics.latch.why(), self.mps.latch.why()];
-        let why = self.compute.why()?;
-        (matches!(why, Why::Denied | Why::Blocked) || others.iter().all(Option::is_some)).then_some(why)
+        self.compute.why()
     }
 
     /// Which lists beside the main one fail. Their clients are missing.
@@ -184,10 +193,6 @@ impl Lists {
         if let Some(clients) = &mut looked.clients {
             clients.extend(more);
             clients.extend(most);
-        }
-        if self.compute.why().is_some() && (self.graphics.is_failing || self.mps.is_failing) {
-            // What is left of the lists doesn't tell who is there.
-            looked.clients = None;
         }
         Ok(())
     }

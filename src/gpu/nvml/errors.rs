@@ -140,7 +140,14 @@ pub(super) fn no_driver(module: &Path) -> BackendFailure {
     }
 }
 
-/// Why the library at `library` couldn't be loaded or initialised, or doesn't list devices.
+/// Why the library at `library` couldn't be loaded or initialised. A library that is older than the driver, and
+/// rights that a container lost, show here.
+pub(super) fn no_start(error: &NvmlError, library: &Path) -> BackendFailure {
+    let needs_new_container = matches!(error, NvmlError::LibRmVersionMismatch | NvmlError::Unknown);
+    BackendFailure { needs_new_container, ..refusal(error, library) }
+}
+
+/// Why the library at `library`, once initialised, doesn't list devices.
 pub(super) fn refusal(error: &NvmlError, library: &Path) -> BackendFailure {
     const LOADING: &str =
         "install the NVIDIA driver's libraries, hand them to the container, or set nvml.library";
@@ -180,7 +187,7 @@ pub(super) fn refusal(error: &NvmlError, library: &Path) -> BackendFailure {
         reason: Arc::from(reason),
         detail: format!("{}: {error}", library.display()),
         remedy: Some(remedy),
-        needs_new_container: matches!(error, NvmlError::LibRmVersionMismatch | NvmlError::Unknown),
+        needs_new_container: false,
     }
 }
 
@@ -235,9 +242,11 @@ mod tests {
     #[test]
     fn only_a_stale_library_and_lost_rights_ask_for_a_new_container() {
         for code in 1..1_000 {
-            let failure = refusal(&NvmlError::from(code), Path::new("libnvidia-ml.so.1"));
+            let (error, library) = (NvmlError::from(code), Path::new("libnvidia-ml.so.1"));
+            let failure = no_start(&error, library);
             assert_eq!(failure.needs_new_container, [18, 999].contains(&code), "{code}");
             assert!(failure.remedy.is_some());
+            assert!(!refusal(&error, library).needs_new_container, "it was initialised");
         }
     }
 

@@ -147,6 +147,7 @@ fn device(domain: Domain, reading: Option<DeviceReading>) -> DeviceTick {
         up,
         reason: "".into(),
         stuck: Duration::ZERO,
+        errors: 0,
         delta: None,
         reading,
         report: MeterReport {

@@ -74,6 +74,62 @@ fn a_new_reader_that_integrates_begins_anew() {
     }
 }
 
+/// Takes readings with a quality; what is booked, with its quality.
+fn take_all(energy: &mut Energy, readings: &[(u64, Quality)], from: u64) -> Vec<Option<(u64, Quality)>> {
+    let mut second = from;
+    let take = |(joules, quality): &(u64, Quality)| {
+        second += 1;
+        let reading = GpuEnergy { quality: *quality, ..reading(*joules) };
+        let delta = energy.take(Some(&reading), Some(Watts(700.0)), Duration::from_secs(second));
+        let device = Arc::from("GPU-1");
+        assert_eq!(energy.report("nvml", &device, None).quality, *quality, "that of the last reading");
+        delta.map(|delta| (delta.energy.get() / 1_000_000, delta.quality))
+    };
+    readings.iter().map(take).collect()
+}
+
+#[test]
+fn a_reader_that_goes_from_counter_to_power_and_back_loses_no_interval() {
+    use Quality::{Integrated, Measured};
+    let mut energy = Energy::default();
+    let spliced = [
+        (9_000, Measured),
+        (9_100, Measured),
+        (9_130, Integrated),
+        (9_190, Integrated),
+        (9_190, Measured),
+        (9_290, Measured),
+    ];
+    let booked = [
+        None,
+        Some((100, Measured)),
+        Some((30, Integrated)),
+        Some((60, Integrated)),
+        None,
+        Some((100, Measured)),
+    ];
+    assert_eq!(take_all(&mut energy, &spliced, 0), booked);
+    // The next reader knows the counter only, which says something else.
+    energy.change_reader();
+    let counted = [(9_250, Measured), (9_300, Measured)];
+    assert_eq!(take_all(&mut energy, &counted, 6), [None, Some((50, Measured))]);
+    energy.change_reader();
+    assert_eq!(take_all(&mut energy, &[(9_310, Measured)], 8), [Some((10, Measured))]);
+}
+
+#[test]
+fn another_domain_begins_anew() {
+    let mut energy = Energy::default();
+    let mut take = |joules, domain, second| {
+        let reading = GpuEnergy { domain, ..reading(joules) };
+        let delta = energy.take(Some(&reading), None, Duration::from_secs(second));
+        delta.map(|delta| (delta.energy.get() / 1_000_000, delta.domain))
+    };
+    assert_eq!(take(100, Domain::Gpu, 1), None);
+    assert_eq!(take(140, Domain::Module, 2), None);
+    assert_eq!(take(160, Domain::Module, 3), Some((20, Domain::Module)));
+}
+
 proptest! {
     #[test]
     fn no_readings_make_a_total_fall_or_differ_from_what_was_booked(

@@ -114,6 +114,47 @@ fn an_answer_after_the_tick_but_before_the_deadline_is_a_reading() {
 }
 
 #[test]
+fn failed_readings_are_counted_and_a_hang_once() {
+    let mut rig = Rig::new(2);
+    let errors = |tick: &GpuTick, uuid: &str| device(tick, uuid).errors;
+    assert_eq!(errors(&rig.tick(), "a"), 0);
+    rig.set("a", |fake| fake.failure = Some(failure(Consequence::Transient, "timeout")));
+    assert_eq!((errors(&rig.tick(), "a"), errors(&rig.tick(), "a")), (1, 2));
+    rig.set("a", |fake| fake.failure = None);
+    assert_eq!(errors(&rig.tick(), "a"), 2);
+    // Its late answer is an error, too, but of the same reading.
+    for late in [None, Some(failure(Consequence::Transient, "timeout"))] {
+        let before = errors(&rig.tick(), "a");
+        rig.hang("a");
+        for _ in 0..9 {
+            rig.tick();
+        }
+        assert_eq!(errors(&rig.tick(), "a"), before + 1);
+        rig.set("a", |fake| fake.failure = late);
+        rig.unhang("a");
+        rig.settle();
+        rig.set("a", |fake| fake.failure = None);
+        assert_eq!(errors(&rig.tick(), "a"), before + 1);
+    }
+    // An answer that is late, though nobody had noticed yet.
+    rig.hang("a");
+    rig.tick();
+    rig.advance(60_000);
+    rig.unhang("a");
+    assert_eq!(errors(&rig.tick(), "a"), 5);
+    // A loss counts once, not with each search; and a reader that ends is one.
+    rig.set("a", |fake| (fake.failure, fake.present) = (Some(failure(Consequence::Lost, "lost")), false));
+    assert_eq!(rig.until(60, "a", |device| &*device.reason == "no longer there"), 11);
+    assert_eq!(errors(&rig.tick(), "a"), 6);
+    rig.set("a", |fake| (fake.failure, fake.present) = (None, true));
+    rig.until(60, "a", |device| device.up);
+    rig.set("a", |fake| fake.panics = true);
+    rig.tick();
+    let tick = rig.tick();
+    assert_eq!((errors(&tick, "a"), errors(&tick, "b")), (7, 0));
+}
+
+#[test]
 fn a_device_that_hangs_for_ever_gets_a_new_reader() {
     let mut rig = Rig::new(2);
     rig.tick();
@@ -250,11 +291,9 @@ fn another_quality_goes_on_with_the_total() {
     rig.tick();
     rig.burn("a", 100);
     rig.tick();
+    // The reader goes on where the counter was.
     let integrated = |energy| crate::gpu::GpuEnergy { quality: Quality::Integrated, ..joules(energy) };
-    rig.set("a", |fake| fake.energy = Some(integrated(7)));
-    let tick = rig.tick();
-    assert_eq!((booked(&tick, "a"), device(&tick, "a").report.energy.unwrap().get()), (None, 100_000_000));
-    rig.set("a", |fake| fake.energy = Some(integrated(27)));
+    rig.set("a", |fake| fake.energy = Some(integrated(5_000_120)));
     let tick = rig.tick();
     let report = device(&tick, "a").report;
     assert_eq!((booked(&tick, "a"), report.energy.unwrap().get()), (Some(20), 120_000_000));
@@ -275,6 +314,55 @@ fn no_more_than_64_devices_are_read() {
         rig.wait_for_readers(&format!("z{index}"), 0);
     }
     rig.wait_for_readers("z63", 1);
+}
+
+#[test]
+fn a_device_that_is_gone_for_ten_minutes_leaves_and_comes_back_as_new() {
+    let mut rig = Rig::new(3);
+    rig.tick();
+    rig.burn("a", 100);
+    rig.tick();
+    rig.set("a", |fake| (fake.failure, fake.present) = (Some(failure(Consequence::Lost, "lost")), false));
+    rig.hang("c");
+    rig.until(20, "a", |device| &*device.reason == "no longer there");
+    let gone = |tick: &GpuTick| tick.devices.iter().all(|device| &*device.identity.uuid != "a");
+    let seconds = (1..=800).find(|_| {
+        rig.burn("b", 10);
+        let tick = rig.tick();
+        assert_eq!(booked(&tick, "b"), Some(10), "nothing is mixed up");
+        gone(&tick)
+    });
+    // The first search after ten minutes; there is one each minute.
+    let seconds = seconds.expect("it leaves");
+    assert!((600..=660).contains(&seconds), "{seconds}");
+    rig.unhang("c");
+    let tick = rig.tick();
+    assert_eq!((tick.devices.len(), device(&tick, "c").up), (2, true));
+    assert_eq!(error(&tick), None, "nobody waits for it any more");
+    rig.set("a", |fake| (fake.failure, fake.present) = (None, true));
+    assert!((0..=300).any(|_| !gone(&rig.tick())));
+    let a = device(&rig.tick(), "a");
+    assert_eq!((a.up, a.report.energy, a.errors), (true, None, 0));
+    rig.burn("a", 10);
+    assert_eq!(booked(&rig.tick(), "a"), Some(10));
+}
+
+#[test]
+fn devices_that_left_make_room_for_others() {
+    let mut rig = Rig::with_wait(66, Duration::from_secs(20));
+    rig.set("z65", |fake| fake.present = false);
+    assert_eq!(error(&rig.tick()).as_deref(), Some("more than 64 devices"));
+    for gone in ["a", "b"] {
+        rig.set(gone, |fake| fake.present = false);
+    }
+    rig.set("z65", |fake| fake.present = true);
+    let here = |tick: &GpuTick, uuid: &str| tick.devices.iter().any(|device| &*device.identity.uuid == uuid);
+    let minutes = (1..=20).find(|_| {
+        let tick = rig.tick_after(60_000);
+        here(&tick, "z64") && here(&tick, "z65")
+    });
+    assert!(minutes.is_some_and(|minutes| minutes >= 10), "{minutes:?}");
+    assert_eq!(error(&rig.tick_after(60_000)), None);
 }
 
 #[test]

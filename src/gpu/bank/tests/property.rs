@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -95,15 +96,23 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
     ) {
         let mut rig = Rig::new(3);
-        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        let mut sums: BTreeMap<String, (u64, Duration)> = BTreeMap::new();
         for step in &steps {
             take(&mut rig, step);
             let Step::Tick(millis) = step else { continue };
             let tick = rig.tick_after(*millis);
             prop_assert_eq!(tick.collectors.len(), 1);
-            prop_assert!(tick.devices.len() >= sums.len(), "an entry stays");
+            let uuids: BTreeSet<&str> = tick.devices.iter().map(|device| &*device.identity.uuid).collect();
+            prop_assert_eq!(uuids.len(), tick.devices.len());
+            // An entry stays, unless its device has been away for ten minutes.
+            let now = rig.bank.now.get().monotonic;
+            sums.retain(|uuid, (_, last_up)| {
+                uuids.contains(&**uuid) || now - *last_up < Duration::from_secs(600)
+            });
+            prop_assert!(sums.keys().all(|uuid| uuids.contains(&**uuid)), "an entry stays");
             for device in &tick.devices {
-                let sum = sums.entry(device.identity.uuid.to_string()).or_default();
+                let (sum, last_up) = sums.entry(device.identity.uuid.to_string()).or_default();
+                *last_up = if device.up { now } else { *last_up };
                 *sum += device.delta.map_or(0, |delta| delta.energy.get());
                 let total = device.report.energy.unwrap_or_default().get();
                 prop_assert_eq!(*sum, total);

@@ -1,185 +1,20 @@
-//! A backend that does as it is told, and a bank over it with a clock that is set by hand.
+//! A bank over a scripted backend, with a clock that is set by hand.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use super::world::{Fake, Scripted, Shared, World};
 use crate::gpu::bank::{BackendFactory, GpuBank};
-use crate::gpu::{
-    BackendFailure, Client, Consequence, DeviceFailure, DeviceReader, DeviceReading, DeviceTick, Found,
-    GpuBackend, GpuEnergy, GpuIdentity, GpuSettings, GpuTick, Now, Search, Vendor,
-};
-use crate::meters::{Domain, Quality, Tick};
+use crate::gpu::{DeviceTick, GpuSettings, GpuTick, Now};
+use crate::meters::Tick;
 use crate::units::{Microjoules, Watts};
+
+pub(crate) use super::world::{broken, failure, joules};
 
 /// No answer takes this long, however busy the machine is.
 const NEVER: Duration = Duration::from_secs(30);
-
-/// One made-up device.
-#[derive(Clone, Debug)]
-pub(crate) struct Fake {
-    pub(crate) index: usize,
-    pub(crate) present: bool,
-    pub(crate) energy: Option<GpuEnergy>,
-    pub(crate) limit: Option<Watts>,
-    pub(crate) work: Option<Vec<(u32, u64)>>,
-    pub(crate) failure: Option<DeviceFailure>,
-    pub(crate) panics: bool,
-    /// Readers with a lower number hang.
-    hang_below: u64,
-    readers: u64,
-    pub(crate) live: usize,
-    pub(crate) reads: usize,
-}
-
-/// All that a driver can do.
-#[derive(Debug, Default)]
-pub(crate) struct World {
-    pub(crate) devices: BTreeMap<String, Fake>,
-    pub(crate) absent: Option<BackendFailure>,
-    pub(crate) broken: Option<BackendFailure>,
-    pub(crate) unnamed: Option<&'static str>,
-    /// Backends with a lower number hang in a search.
-    hang_below: u64,
-    backends: u64,
-    pub(crate) looks: usize,
-    pub(crate) finds: usize,
-    pub(crate) forgets: usize,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    world: Mutex<World>,
-    changed: Condvar,
-    millis: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Scripted {
-    number: u64,
-    shared: Arc<Shared>,
-}
-
-impl GpuBackend for Scripted {
-    fn name(&self) -> &'static str {
-        "nvml"
-    }
-
-    fn absent(&self) -> Option<BackendFailure> {
-        let mut world = self.shared.world();
-        world.looks += 1;
-        world.absent.clone()
-    }
-
-    fn find(&mut self) -> Result<Search, BackendFailure> {
-        let mut world = self.shared.world();
-        world.finds += 1;
-        self.shared.changed.notify_all();
-        let mut world = self.shared.changed.wait_while(world, |w| self.number < w.hang_below).unwrap();
-        if let Some(failure) = &world.broken {
-            return Err(failure.clone());
-        }
-        let place = Arc::from("0000:01:00.0");
-        let failed = world.unnamed.iter().map(|reason| (Arc::clone(&place), Arc::from(*reason))).collect();
-        let mut present: Vec<(&String, &mut Fake)> =
-            world.devices.iter_mut().filter(|(_, fake)| fake.present).collect();
-        present.sort_by_key(|(_, fake)| fake.index);
-        let found = present
-            .into_iter()
-            .map(|(uuid, fake)| {
-                fake.readers += 1;
-                fake.live += 1;
-                let handle =
-                    Handle { number: fake.readers, uuid: uuid.clone(), shared: Arc::clone(&self.shared) };
-                Found { identity: identity(uuid, fake.index), reader: handle.reader() }
-            })
-            .collect();
-        Ok(Search { found, failed })
-    }
-
-    fn forget(&mut self) {
-        self.shared.world().forgets += 1;
-        self.shared.changed.notify_all();
-    }
-}
-
-struct Handle {
-    number: u64,
-    uuid: String,
-    shared: Arc<Shared>,
-}
-
-impl Handle {
-    fn reader(self) -> DeviceReader {
-        Box::new(move |now: &Now| self.read(now))
-    }
-
-    fn read(&self, now: &Now) -> Result<DeviceReading, DeviceFailure> {
-        let world = self.shared.world();
-        let hangs = |world: &mut World| self.number < world.devices[&self.uuid].hang_below;
-        let mut world = self.shared.changed.wait_while(world, hangs).unwrap();
-        let fake = world.devices.get_mut(&self.uuid).unwrap();
-        fake.reads += 1;
-        if std::mem::take(&mut fake.panics) {
-            drop(world);
-            std::panic::resume_unwind(Box::new("scripted"));
-        }
-        if let Some(failure) = &fake.failure {
-            return Err(failure.clone());
-        }
-        Ok(DeviceReading {
-            at: now.get(),
-            energy: fake.energy,
-            utilization: None,
-            memory_used: None,
-            power_limit: fake.limit,
-            clients: Some(vec![Client { pid: 7, memory: None, instance: None }]),
-            work: fake.work.clone(),
-            mig: false,
-            instances: Vec::new(),
-            limitations: Vec::new(),
-        })
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Some(fake) = self.shared.world().devices.get_mut(&self.uuid) {
-            fake.live -= 1;
-        }
-        self.shared.changed.notify_all();
-    }
-}
-
-fn identity(uuid: &str, index: usize) -> GpuIdentity {
-    GpuIdentity {
-        uuid: Arc::from(uuid),
-        gpu: Arc::from(index.to_string()),
-        model: Arc::from("Fake"),
-        vendor: Vendor::Nvidia,
-        pci_bus_id: Arc::from("0000:01:00.0"),
-        driver: Arc::from("fake 1.0"),
-    }
-}
-
-pub(crate) fn failure(consequence: Consequence, reason: &str) -> DeviceFailure {
-    DeviceFailure { consequence, reason: Arc::from(reason) }
-}
-
-pub(crate) fn broken(reason: &str, needs_new_container: bool) -> BackendFailure {
-    BackendFailure { reason: Arc::from(reason), detail: reason.to_owned(), remedy: None, needs_new_container }
-}
-
-pub(crate) fn joules(joules: u64) -> GpuEnergy {
-    let total = Microjoules::new(joules * 1_000_000);
-    GpuEnergy { total, range: None, quality: Quality::Measured, domain: Domain::Gpu }
-}
 
 /// A bank with its world.
 pub(crate) struct Rig {
@@ -326,10 +161,10 @@ impl Rig {
             });
             let search = self.bank.finders.iter().any(|finder| finder.busy_number() > Some(self.hung_search));
             // A thread that was let go is about to end.
-            let end = self.bank.abandoned.iter().any(|abandoned| {
-                let uuid = &self.bank.devices[abandoned.place].identity.uuid;
-                abandoned.hangs_at > now && !hangs(uuid, abandoned.generation)
-            });
+            let end =
+                self.bank.abandoned.iter().any(|abandoned| {
+                    abandoned.hangs_at > now && !hangs(&abandoned.uuid, abandoned.generation)
+                });
             let due = device || search || end;
             if !due {
                 return;

@@ -257,6 +257,21 @@ fn other_failures_between_begin_the_count_anew() {
 }
 
 #[test]
+fn no_new_container_is_asked_for_while_a_device_answers() {
+    let mut rig = Rig::new(2);
+    rig.tick();
+    rig.world().broken = Some(broken("version mismatch", true));
+    rig.set("a", |fake| fake.failure = Some(failure(Consequence::Lost, "lost")));
+    while rig.world().finds < 8 {
+        assert!(device(&rig.tick(), "b").up);
+        assert_eq!(rig.bank.needs_new_container(), None);
+    }
+    rig.set("b", |fake| fake.failure = Some(failure(Consequence::Lost, "lost")));
+    rig.tick();
+    assert_eq!(rig.bank.needs_new_container(), Some("version mismatch"));
+}
+
+#[test]
 fn the_first_search_is_waited_for() {
     let mut rig = Rig::with_wait(1, Duration::from_secs(20));
     rig.advance(1_000);

@@ -62,6 +62,15 @@ fn errors_of_the_first_call_have_a_reason_and_a_remedy() {
 }
 
 #[test]
+fn devices_that_cant_be_counted_dont_ask_for_a_new_container() {
+    for code in [code::LIB_RM_VERSION_MISMATCH, code::UNKNOWN] {
+        let fault = Fault::of("nvmlDeviceGetCount*", code);
+        let mut rig = Rig::idle(Scenario::of([Device::hopper(1)]).fault(fault));
+        assert!(!rig.backend.find().unwrap_err().needs_new_container, "{code}");
+    }
+}
+
+#[test]
 fn a_library_without_shutdown_does_no_harm_when_it_is_dropped() {
     let mut rig = Rig::idle(Scenario::of([Device::hopper(1)]));
     remove_symbols(&rig.library, &["nvmlShutdown"]).unwrap();
