@@ -157,6 +157,8 @@ pub struct GpuTotals {
     /// For how long a call to its driver hasn't returned; 0 where none is under way.
     #[serde(rename = "stuck_seconds", serialize_with = "seconds")]
     pub stuck: Duration,
+    /// Readings that failed since the daemon started.
+    pub errors: u64,
     /// Energy booked since the daemon started; absent until a first interval could be measured. Equals the sum over
     /// `by_beneficiary` to the microjoule.
     #[serde(rename = "energy_uj")]

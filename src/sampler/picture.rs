@@ -153,6 +153,7 @@ impl Sampler {
             up: device.up,
             reason: Arc::clone(&device.reason),
             stuck: device.stuck,
+            errors: device.errors,
             // A meter that never moved says nothing, not zero.
             energy: book.filter(|_| device.report.energy.is_some()).map(|book| book.energy),
             quality: device.report.quality,

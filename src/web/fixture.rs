@@ -70,6 +70,7 @@ fn gpu(up: bool) -> GpuTotals {
         up,
         reason: if up { "" } else { "call hangs" }.into(),
         stuck: if up { Duration::ZERO } else { Duration::from_secs(3) },
+        errors: 2,
         energy: up.then(|| by_beneficiary.into_iter().sum()),
         quality: Quality::Measured,
         domain: Domain::Gpu,

@@ -5,7 +5,8 @@ use nvidia_ml::patch::remove_symbols;
 use nvidia_ml::scenario::{Device, Fault, Instance, Process, Scenario};
 
 use super::rig::{Rig, limitation_of};
-use crate::gpu::{GpuBackend, Vendor};
+use crate::gpu::{Client, GpuBackend, Vendor};
+use crate::units::Bytes;
 
 #[test]
 fn devices_are_found_with_their_names() {
@@ -105,7 +106,9 @@ fn an_old_library_that_lacks_nearly_all_still_shows_the_device() {
         "nvmlDeviceGetUtilizationRates",
         "nvmlDeviceGetMemoryInfo_v2",
         "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetComputeRunningProcesses_v2",
         "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v2",
         "nvmlDeviceGetMPSComputeRunningProcesses_v3",
         "nvmlDeviceGetProcessUtilization",
         "nvmlDeviceGetMigMode",
@@ -119,6 +122,23 @@ fn an_old_library_that_lacks_nearly_all_still_shows_the_device() {
     for what in ["clients", "sm_util"] {
         assert_eq!(limitation_of(&reading, what).unwrap(), "not known to this driver or its library");
     }
+}
+
+#[test]
+fn a_library_that_has_older_lists_only_tells_clients_by_them() {
+    let mut rig = Rig::of([Device::hopper(1).process(Process::compute(7).sm(50).memory(1 << 30))]);
+    let missing = [
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+    ];
+    rig.found.clear();
+    rig.backend.forget();
+    remove_symbols(&rig.library, &missing).unwrap();
+    rig.find();
+    let reading = rig.read();
+    let clients = reading.clients.unwrap();
+    assert_eq!(clients, [Client { pid: 7, memory: Some(Bytes(1 << 30)), instance: None }]);
 }
 
 #[test]

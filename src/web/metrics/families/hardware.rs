@@ -55,6 +55,12 @@ pub(super) const FAMILIES: &[Family] = &[
         "For how long a call to the GPU's driver hasn't returned; 0 where none is under way.",
         |source, out| gpus::gauges(source, out, |gpu| Some(gpu.stuck.as_secs_f64())),
     ),
+    counter(
+        "wattprint_gpu_errors_total",
+        GPU,
+        "Readings of a GPU that failed, and calls that hung, since the daemon started.",
+        |source, out| gpus::gauges(source, out, |gpu| Some(count(gpu.errors))),
+    ),
     gauge(
         "wattprint_gpu_clients",
         GPU,
