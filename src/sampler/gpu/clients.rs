@@ -1,7 +1,6 @@
 //! Who the pids are that GPU drivers give.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +87,7 @@ impl Pids {
             let found = living.or_else(|| if self.known.contains_key(&pid) { None } else { ended() });
             if let Some(identity) = found {
                 let owner = ledger.owner(identity.owner).cloned();
-                let is_mps = self.is_mps_server(&identity);
+                let is_mps = identity.comm.starts_with(MPS);
                 let known =
                     Known { identity, owner, is_alive, is_mps, is_owner_current: true, named_at: now };
                 self.known.insert(pid, known);
@@ -153,23 +152,6 @@ impl Pids {
 
     fn is_mps(&self, pid: u32) -> bool {
         self.known.get(&pid).is_some_and(|known| known.is_mps)
-    }
-
-    /// Anybody may give himself the server's name, so the program decides where it can be seen.
-    fn is_mps_server(&self, process: &ProcessIdentity) -> bool {
-        if !process.comm.starts_with(MPS) {
-            return false;
-        }
-        if let Some(known) = self.known.get(&process.pid)
-            && known.identity.start_time == process.start_time
-            && known.identity.comm == process.comm
-        {
-            return known.is_mps;
-        }
-        let program = fs::read_link(self.procfs.join(process.pid.to_string()).join("exe"));
-        program.map_or(true, |path| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(MPS))
-        })
     }
 }
 
