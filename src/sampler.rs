@@ -274,7 +274,8 @@ fn gpu_settings(settings: &Settings) -> GpuSettings {
         nvml: settings.collector.nvml,
         drm: settings.collector.drm,
         simulate: settings.simulate,
-        library: settings.nvml.library.clone(),
+        // An empty variable of the environment sets nothing.
+        library: settings.nvml.library.clone().filter(|library| !library.as_os_str().is_empty()),
         deadline: settings.gpu.deadline,
         interval: settings.sample.interval,
         retry: settings.gpu.retry,

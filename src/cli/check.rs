@@ -28,7 +28,7 @@ const MORE_LOOKS: u32 = 20;
 /// Everything that the check found.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// `measured`, `modelled` or `nothing`.
+    /// `measured`, `modelled`, `simulated` or `nothing`.
     verdict: Verdict,
     /// What to do where nothing works.
     advice: Option<String>,
@@ -58,6 +58,7 @@ struct Report {
 enum Verdict {
     Measured,
     Modelled,
+    Simulated,
     Nothing,
 }
 
@@ -65,7 +66,7 @@ impl Verdict {
     fn exit_code(self) -> ExitCode {
         match self {
             Self::Measured => ExitCode::SUCCESS,
-            Self::Modelled => ExitCode::from(1),
+            Self::Modelled | Self::Simulated => ExitCode::from(1),
             Self::Nothing => ExitCode::from(2),
         }
     }
@@ -209,6 +210,8 @@ fn verdict(components: &[ComponentReport]) -> Verdict {
     let is_real = |part: &&ComponentReport| matches!(part.quality, Quality::Measured | Quality::Integrated);
     if components.iter().any(|part| is_real(&part)) {
         Verdict::Measured
+    } else if components.iter().any(|part| part.quality == Quality::Simulated) {
+        Verdict::Simulated
     } else if components.is_empty() {
         Verdict::Nothing
     } else {

@@ -21,7 +21,7 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Open or mapped, these keep a driver from being unloaded.
 const DEVICES: &str = "/dev/nvidia";
-/// Mapped, it is about to be used or to be let go.
+/// Mapped, it is in use, or a call inside it hasn't returned.
 const LIBRARY: &str = "libnvidia-ml";
 
 /// Signals every daemon on this machine that may be signalled, or the one that is named.
@@ -32,6 +32,10 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<ExitCode, CliError> {
     let procfs = &loaded.settings.path.procfs;
+    if let Some(pid) = pid.filter(|pid| !is_daemon(&procfs.join(pid.to_string()))) {
+        writeln!(out, "pid {pid} is no running wattprint daemon: the signal isn't sent")?;
+        return Ok(ExitCode::FAILURE);
+    }
     let daemons = pid.map_or_else(|| find(procfs), |pid| vec![pid]);
     if daemons.is_empty() {
         writeln!(out, "no running wattprint daemon found in {}; name it with --pid", procfs.display())?;
@@ -97,9 +101,9 @@ fn is_daemon(process: &Path) -> bool {
 /// What of a driver a process holds.
 #[derive(Debug, PartialEq, Eq)]
 enum Held {
-    /// No device file; at most the library, which keeps nothing from being unloaded.
+    /// Neither a device file nor the library.
     Nothing,
-    /// This device file.
+    /// This file: a device, or the library, inside which a call may hang.
     File(String),
     /// It can't be seen.
     Unknown,
@@ -110,9 +114,8 @@ fn wait_until_free(procfs: &Path, pid: i32) -> Held {
     let process = procfs.join(pid.to_string());
     let mut waited = Duration::ZERO;
     loop {
-        let (held, has_library) = held(&process);
-        let is_done = held == Held::Unknown || (held == Held::Nothing && !has_library);
-        if is_done || waited >= PATIENCE {
+        let held = held(&process);
+        if !matches!(held, Held::File(_)) || waited >= PATIENCE {
             return held;
         }
         thread::sleep(STEP);
@@ -120,21 +123,21 @@ fn wait_until_free(procfs: &Path, pid: i32) -> Held {
     }
 }
 
-/// What the process holds, and whether the driver's library is mapped.
-fn held(process: &Path) -> (Held, bool) {
+/// What the process holds.
+fn held(process: &Path) -> Held {
     let (Ok(maps), Ok(links)) = (fs::read_to_string(process.join("maps")), fs::read_dir(process.join("fd")))
     else {
-        return (Held::Unknown, false);
+        return Held::Unknown;
     };
-    let mapped = maps.lines().find_map(|line| line.find(DEVICES).and_then(|at| line.get(at..)));
+    let of_driver = |line: &&str| line.contains(DEVICES) || line.contains(LIBRARY);
+    let mapped = maps.lines().find(of_driver).and_then(|line| line.get(line.find('/')?..));
     let targets = links.flatten().filter_map(|link| fs::read_link(link.path()).ok());
     let open = || {
         targets
             .filter_map(|target| target.to_str().map(str::to_owned))
             .find(|target| target.starts_with(DEVICES))
     };
-    let held = mapped.map(str::to_owned).or_else(open).map_or(Held::Nothing, Held::File);
-    (held, maps.lines().any(|line| line.contains(LIBRARY)))
+    mapped.map(str::to_owned).or_else(open).map_or(Held::Nothing, Held::File)
 }
 
 #[cfg(test)]
@@ -164,13 +167,14 @@ mod tests {
     fn what_is_held_is_told_by_device_files() {
         let dir = tempfile::tempdir().unwrap();
         let process = process(dir.path(), 9, "wattprint", "0");
-        assert_eq!(held(&process), (Held::Unknown, false), "without maps nothing is known");
+        assert_eq!(held(&process), Held::Unknown, "without maps nothing is known");
         symlink("/dev/null", process.join("fd/0")).unwrap();
         fs::write(process.join("maps"), "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libc.so.6\n").unwrap();
-        assert_eq!(held(&process), (Held::Nothing, false));
+        assert_eq!(held(&process), Held::Nothing);
         fs::write(process.join("maps"), "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libnvidia-ml.so.570\n").unwrap();
-        assert_eq!(held(&process), (Held::Nothing, true));
+        assert_eq!(held(&process), Held::File("/usr/lib/libnvidia-ml.so.570".to_owned()));
+        fs::write(process.join("maps"), "").unwrap();
         symlink("/dev/nvidiactl", process.join("fd/7")).unwrap();
-        assert_eq!(held(&process).0, Held::File("/dev/nvidiactl".to_owned()));
+        assert_eq!(held(&process), Held::File("/dev/nvidiactl".to_owned()));
     }
 }

@@ -80,7 +80,7 @@ async fn serve(
             _ = interrupt.recv() => break Ok(()),
             // The look below finds out if the sampler isn't there to hear it.
             _ = release.recv() => {
-                info!("SIGUSR1: GPUs are released");
+                info!("SIGUSR1: GPUs are given back as soon as no call is under way");
                 let _ = orders.send(Order::ReleaseGpus);
             }
             _ = resume.recv() => {

@@ -4,6 +4,7 @@
 //! released binary alone, on a machine without any accelerator and without a further shared library, and it shows owners,
 //! so its clients are processes that really run.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use crate::gpu::{
 };
 use crate::meters::{Domain, Quality};
 use crate::units::{Bytes, Microjoules, Watts};
+use crate::workloads::owner::{OwnerKind, classify};
 
 /// Idle power in milliwatts.
 const IDLE_MW: u64 = 70_000;
@@ -215,7 +217,8 @@ struct Cast {
 }
 
 impl Cast {
-    /// Up to [`PLACES`] processes that live, the one with the most resident memory first. A choice holds for
+    /// Up to [`PLACES`] processes that live, those in containers first, and among them the one with the most resident
+    /// memory. A choice holds for
     /// [`CHOICE`] seconds; one that ended since leaves its place to the next.
     fn processes(&self, now: Duration) -> Vec<u32> {
         let number = now.as_secs() / CHOICE;
@@ -229,16 +232,30 @@ impl Cast {
 
     fn choose(&self) -> Vec<u32> {
         let entries = fs::read_dir(&self.procfs).into_iter().flatten().flatten();
-        let mut sizes: Vec<(u64, u32)> = entries
+        let mut sizes: Vec<(u8, u64, u32)> = entries
             .filter_map(|entry| {
                 let pid = entry.file_name().to_str()?.parse::<u32>().ok().filter(|pid| *pid != self.own)?;
                 // Kernel threads have no memory of their own.
-                Some((resident_pages(&entry.path()).filter(|pages| *pages > 0)?, pid))
+                let pages = resident_pages(&entry.path()).filter(|pages| *pages > 0)?;
+                Some((interest(&entry.path()), pages, pid))
             })
             .collect();
-        sizes.sort_unstable_by_key(|&(pages, pid)| (std::cmp::Reverse(pages), pid));
-        sizes.into_iter().take(PLACES).map(|(_, pid)| pid).collect()
+        sizes.sort_unstable_by_key(|&(interest, pages, pid)| (Reverse((interest, pages)), pid));
+        sizes.into_iter().take(PLACES).map(|(_, _, pid)| pid).collect()
     }
+}
+
+/// How much the owner of a process shows in a demo: a container, a job or a VM more than a unit, and that more than
+/// the system.
+fn interest(process: &Path) -> u8 {
+    let cgroups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+    let paths = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let rank = |path: &str| match classify(path).kind() {
+        OwnerKind::Container | OwnerKind::Job | OwnerKind::Vm => 2,
+        OwnerKind::Unit => 1,
+        OwnerKind::System => 0,
+    };
+    paths.map(rank).max().unwrap_or(0)
 }
 
 /// The second number of `statm`.

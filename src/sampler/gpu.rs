@@ -126,7 +126,7 @@ impl Sampler {
         others: Microjoules,
     ) -> Microjoules {
         let readings = gpus.devices.iter().filter_map(|device| device.reading.as_ref());
-        self.gpu_books.pids.update(readings, usage, &self.workloads, &self.ledger, now.boottime);
+        self.gpu_books.pids.update(readings, usage, &mut self.workloads, &self.ledger, now.boottime);
         let is_module = |device: &&DeviceTick| device.up && device.report.id.domain == Domain::Module;
         let modules = u64::try_from(gpus.devices.iter().filter(is_module).count()).unwrap_or(1).max(1);
         let share = Microjoules::new(others.get() / modules);

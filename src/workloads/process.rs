@@ -168,6 +168,15 @@ impl<Place: Clone> ProcessTable<Place> {
         Ok(changes)
     }
 
+    /// Has the name and the place of a process looked at again in the next tick, whether it uses CPU time or not.
+    pub(crate) fn look_soon(&mut self, pid: u32) {
+        if let Ok(at) = self.processes.binary_search_by_key(&pid, |process| process.pid)
+            && let Some(process) = self.processes.get_mut(at)
+        {
+            process.next_check = Duration::ZERO;
+        }
+    }
+
     /// One process, unless it is a kernel thread.
     pub fn get(&self, pid: u32) -> Option<&Process<Place>> {
         let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;

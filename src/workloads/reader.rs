@@ -184,6 +184,11 @@ impl WorkloadReader {
         self.identify(self.processes.get(pid)?)
     }
 
+    /// Has the owner of a process looked up anew in the next tick.
+    pub fn look_soon(&mut self, pid: u32) {
+        self.processes.look_soon(pid);
+    }
+
     fn identify(&self, process: &Process<Place>) -> Option<ProcessIdentity> {
         Some(ProcessIdentity {
             pid: process.pid,

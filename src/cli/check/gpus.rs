@@ -21,9 +21,12 @@ pub(super) struct GpuReport {
     pub(super) up: bool,
     /// What is wrong where it is down.
     pub(super) error: Option<String>,
+    /// What would mend that.
+    pub(super) remedy: Option<&'static str>,
     /// Where its energy comes from.
     pub(super) energy: String,
-    pub(super) quality: Quality,
+    /// Absent where it has no figure.
+    pub(super) quality: Option<Quality>,
     pub(super) domain: Domain,
     pub(super) power_watts: Option<f64>,
     pub(super) clients: Option<u64>,
@@ -120,8 +123,9 @@ fn device(gpu: &GpuTotals, energy: String) -> GpuReport {
         mig: gpu.mig,
         up: gpu.up,
         error: (!gpu.up).then(|| gpu.reason.to_string()),
+        remedy: (!gpu.up).then(|| remedy(&gpu.reason)),
         energy,
-        quality: gpu.quality,
+        quality: gpu.energy.map(|_| gpu.quality),
         domain: gpu.domain,
         power_watts: gpu.power.map(|power| power.0),
         clients: gpu.clients,
@@ -138,6 +142,15 @@ fn device(gpu: &GpuTotals, energy: String) -> GpuReport {
             })
             .collect(),
     }
+}
+
+/// What to do about a GPU that is down.
+fn remedy(reason: &str) -> &'static str {
+    if reason.contains("released") {
+        return "`wattprint release-gpus --resume` takes it in again";
+    }
+    "look for the driver's messages (`dmesg | grep -iE 'xid|nvrm|amdgpu|i915|xe'`); a GPU that hangs or fell off the bus \
+     needs a reset (`nvidia-smi --gpu-reset`) or a restart of the machine; wattprint takes it in again by itself"
 }
 
 /// The rung in use in plain words.

@@ -9,6 +9,7 @@ use crate::cli::check::{CarbonReport, Finding, MeterReport, Report, Verdict};
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let answer = match report.verdict {
         Verdict::Measured => "measured: at least one hardware meter is in use",
+        Verdict::Simulated => "simulated: every meter is made up, no figure is real",
         Verdict::Modelled => "modelled: no hardware meter is in use, figures are estimates",
         Verdict::Nothing => "nothing: no component has a meter or a model",
     };
@@ -83,10 +84,11 @@ fn write_gpu(gpu: &GpuReport, out: &mut dyn Write) -> io::Result<()> {
     )?;
     if let Some(error) = &gpu.error {
         writeln!(out, "       {error}")?;
+        write_remedy(gpu.remedy, out)?;
     }
     let power = gpu.power_watts.map_or(String::new(), |watts| format!(", {watts:.1} W"));
-    let (quality, domain) = (gpu.quality.as_str(), gpu.domain.as_str());
-    writeln!(out, "       energy: {} [{quality}, {domain}{power}]", gpu.energy)?;
+    let quality = gpu.quality.map_or("no figure yet", |quality| quality.as_str());
+    writeln!(out, "       energy: {} [{quality}, {}{power}]", gpu.energy, gpu.domain.as_str())?;
     writeln!(out, "       evidence: {}", gpu.evidence)?;
     for limit in &gpu.limitations {
         writeln!(out, "       no better: {}: {}", limit.what, limit.text)?;

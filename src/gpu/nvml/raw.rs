@@ -12,8 +12,15 @@ use nvml_wrapper::gpm::gpm_metrics_get;
 use nvml_wrapper::struct_wrappers::device::FieldValueSample;
 use nvml_wrapper::{Device, GpmSample, Nvml};
 use nvml_wrapper_sys::bindings::{
-    field_id::NVML_FI_DEV_POWER_INSTANT, nvmlDevice_t, nvmlFieldValue_t, nvmlGpmSample_t, nvmlValue_t,
+    field_id::NVML_FI_DEV_POWER_INSTANT, nvmlDevice_t, nvmlFieldValue_t, nvmlGpmSample_t,
+    nvmlProcessUtilizationSample_t, nvmlValue_t,
 };
+
+use crate::gpu::nvml::work::UtilSample;
+
+/// Processes that a first look at their samples has room for, and the most that are ever taken.
+const FIRST_SAMPLES: usize = 128;
+const MOST_SAMPLES: usize = 8_192;
 
 /// Makes NVML show whole devices where the environment asks it to show MPS domains instead, on which almost no
 /// call works (`NVML_MPS_DEVICE_ENUMERATION`, CUDA 13.5). NVML reads it when it is initialised.
@@ -58,6 +65,49 @@ impl Handle {
     pub(super) fn device(&self) -> Device<'_> {
         // SAFETY: `raw` came from this library, which stays initialised as long as `self.nvml` lives.
         unsafe { Device::new(self.raw, &self.nvml) }
+    }
+
+    /// The newest utilisation sample of each process after `last_seen` (`nvmlDeviceGetProcessUtilization`), into a
+    /// buffer that is kept and grows where it is too small. The wrapper asks for the size each time, which is
+    /// answered with 100 whatever there is, and gives up where that is too few.
+    pub(super) fn process_utilization(
+        &self,
+        last_seen: u64,
+        buffer: &mut Vec<nvmlProcessUtilizationSample_t>,
+    ) -> Result<Vec<UtilSample>, NvmlError> {
+        let call = nvml_sym(self.nvml.lib().nvmlDeviceGetProcessUtilization.as_ref())?;
+        let empty = nvmlProcessUtilizationSample_t {
+            pid: 0,
+            timeStamp: 0,
+            smUtil: 0,
+            memUtil: 0,
+            encUtil: 0,
+            decUtil: 0,
+        };
+        if buffer.is_empty() {
+            buffer.resize(FIRST_SAMPLES, empty);
+        }
+        loop {
+            let mut count = c_uint::try_from(buffer.len()).unwrap_or(c_uint::MAX);
+            // SAFETY: the handle belongs to this library, and `count` is the length of the buffer.
+            let answer = nvml_try(unsafe { call(self.raw, buffer.as_mut_ptr(), &mut count, last_seen) });
+            let wanted = usize::try_from(count).unwrap_or(0).max(buffer.len().saturating_mul(4));
+            match answer {
+                Err(NvmlError::InsufficientSize(_)) if buffer.len() < MOST_SAMPLES => {
+                    buffer.resize(wanted.min(MOST_SAMPLES), empty);
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let samples = buffer.iter().take(usize::try_from(count).unwrap_or(0));
+                    let sample = |raw: &nvmlProcessUtilizationSample_t| UtilSample {
+                        pid: raw.pid,
+                        at: raw.timeStamp,
+                        sm: raw.smUtil,
+                    };
+                    return Ok(samples.map(sample).collect());
+                }
+            }
+        }
     }
 
     /// The GPU instance of a MIG device (`nvmlDeviceGetGpuInstanceId`).

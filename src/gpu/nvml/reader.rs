@@ -3,7 +3,7 @@
 //! | a device that | calls in a tick |
 //! |---|---|
 //! | idles, no contexts | 4: energy, utilisation, memory, compute list; graphics and MPS lists in every fifth tick |
-//! | works | 7 to 9: a list with entries and the samples of processes take two calls each (size and content) |
+//! | works | 6 to 8: a list with entries takes two calls (size and content), the samples of processes one |
 //! | idles with MIG | 3 to 4, and one for each compute instance where its own list must be read |
 //! | works with MIG | 4 to 5 likewise, and 2 for each instance with clients where GPM works |
 //!
@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nvml_wrapper::Device;
+use nvml_wrapper_sys::bindings::nvmlProcessUtilizationSample_t;
 
 use crate::gpu::nvml::accounting::Accounting;
 use crate::gpu::nvml::clients::{self, Lists};
@@ -25,7 +26,7 @@ use crate::gpu::nvml::latch::{self, Latch};
 use crate::gpu::nvml::limitation;
 use crate::gpu::nvml::mig::Mig;
 use crate::gpu::nvml::raw::Handle;
-use crate::gpu::nvml::work::{UtilSample, WorkMeter};
+use crate::gpu::nvml::work::WorkMeter;
 use crate::gpu::{Client, DeviceFailure, DeviceReading, Limitation, Now};
 use crate::meters::Tick;
 use crate::units::{Bytes, Watts};
@@ -125,7 +126,7 @@ impl State {
             limitations.push(limitation("sm_util", "not available with MIG", None));
             (clients, None, instances)
         } else {
-            let (clients, work) = self.whole.read(&device, tick, utilization, &mut limitations)?;
+            let (clients, work) = self.whole.read(handle, (tick, now), utilization, &mut limitations)?;
             (clients, work, Vec::new())
         };
         let clients = clients.map(clients::merge);
@@ -191,6 +192,8 @@ struct Whole {
     lists: Lists,
     samples: Latch,
     work: WorkMeter,
+    /// Room for samples, kept.
+    buffer: Vec<nvmlProcessUtilizationSample_t>,
     accounting: Accounting,
     /// Until when samples are asked for although nothing is going on.
     active_until: Duration,
@@ -202,12 +205,12 @@ type Use = (Option<Vec<Client>>, Option<Vec<(u32, u64)>>);
 impl Whole {
     fn read(
         &mut self,
-        device: &Device<'_>,
-        now: Tick,
+        handle: &Handle,
+        (now, clock): (Tick, &Now),
         utilization: Option<f64>,
         limitations: &mut Vec<Limitation>,
     ) -> Result<Use, DeviceFailure> {
-        let at = now.boottime;
+        let (at, device) = (now.boottime, &handle.device());
         let mut looked = self.lists.look(device, at)?;
         let works = utilization.is_none_or(|share| share > 0.0);
         if works || looked.clients.as_ref().is_none_or(|clients| !clients.is_empty()) {
@@ -216,16 +219,12 @@ impl Whole {
         let mut work = Some(Vec::new());
         if at < self.active_until {
             let last_seen = self.work.last_seen(now);
-            let call = || latch::list(|| device.process_utilization_stats(last_seen));
+            let buffer = &mut self.buffer;
+            let call = || latch::list(|| handle.process_utilization(last_seen, buffer));
             let samples = self.samples.ask(at, call)?;
-            work = samples.map(|samples| {
-                let samples = samples.into_iter().map(|sample| UtilSample {
-                    pid: sample.pid,
-                    at: sample.timestamp,
-                    sm: sample.sm_util,
-                });
-                self.work.take(samples.collect(), works, now)
-            });
+            // The call may have taken its time, and the newest sample is as young as its answer.
+            let came = clock.get();
+            work = samples.map(|samples| self.work.take(samples, last_seen, works, now, came));
         } else {
             self.work.rest(now);
             work = work.filter(|_| self.samples.why().is_none());

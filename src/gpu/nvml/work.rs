@@ -14,6 +14,8 @@ const BEHIND: Duration = Duration::from_secs(2);
 const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How much longer than the time since the last reading a sample may cover: samples come in steps.
 const SLACK: Duration = Duration::from_secs(1);
+/// So many steps between samples tell their usual length.
+const ENOUGH_STEPS: usize = 3;
 /// What the first sample after the start stands for.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ pub(super) fn work(
 ) -> Vec<(u32, u64)> {
     samples.retain(UtilSample::is_believable);
     samples.sort_unstable();
+    let longest = step(&samples).map_or(longest, |step| longest.min(step.saturating_add(step / 2)));
     let mut sums: BTreeMap<u32, u64> = BTreeMap::new();
     let mut before: Option<UtilSample> = None;
     for sample in samples {
@@ -62,6 +65,19 @@ pub(super) fn work(
         before = Some(sample);
     }
     sums.into_iter().collect()
+}
+
+/// The usual time between two samples of a process, where some have several: then one that follows a pause stands
+/// for no more than that. `samples` are in order.
+fn step(samples: &[UtilSample]) -> Option<u64> {
+    let pairs = samples.iter().zip(samples.iter().skip(1));
+    let mut steps: Vec<u64> = pairs
+        .filter(|(before, after)| before.pid == after.pid && before.at < after.at)
+        .map(|(before, after)| after.at - before.at)
+        .collect();
+    steps.sort_unstable();
+    // Two samples of a pid may be close by chance.
+    (steps.len() >= ENOUGH_STEPS).then(|| steps.get(steps.len() / 2).copied()).flatten()
 }
 
 /// Follows the samples of one device.
@@ -92,21 +108,22 @@ impl WorkMeter {
         self.dry_since = None;
     }
 
-    /// Takes the samples that were asked for from [`Self::last_seen`] and gives the work in them.
-    /// `device_works`: whether the device itself says that it works.
+    /// Takes the samples that were asked for from `last_seen` on in the reading of `now`, and gives the work in
+    /// them. `device_works`: whether the device itself says that it works; `came`: when the answer was there.
     pub(super) fn take(
         &mut self,
         samples: Vec<UtilSample>,
+        last_seen: u64,
         device_works: bool,
         now: Tick,
+        came: Tick,
     ) -> Vec<(u32, u64)> {
-        let last_seen = self.last_seen(now);
         let passed = self.looked.map_or(FIRST, |looked| now.boottime.saturating_sub(looked));
         self.looked = Some(now.boottime);
         let newest = samples.iter().filter(|sample| sample.is_believable()).map(|sample| sample.at).max();
         match newest {
             Some(newest) => {
-                self.newest = Some((newest, now.boottime));
+                self.newest = Some((newest, came.boottime));
                 self.dry_since = None;
             }
             None if device_works => {
@@ -141,6 +158,33 @@ mod tests {
     fn tick(millis: u64) -> Tick {
         let time = Duration::from_millis(millis);
         Tick { monotonic: time, boottime: time }
+    }
+
+    fn take(meter: &mut WorkMeter, samples: Vec<UtilSample>, works: bool, now: Tick) -> Vec<(u32, u64)> {
+        let last_seen = meter.last_seen(now);
+        meter.take(samples, last_seen, works, now, now)
+    }
+
+    #[test]
+    fn a_slow_answer_is_as_young_as_its_end() {
+        let mut meter = WorkMeter::default();
+        take(&mut meter, vec![sample(7, 900 * SECOND, 50)], true, tick(0));
+        let last_seen = meter.last_seen(tick(1_000));
+        meter.take(vec![sample(7, 946 * SECOND, 50)], last_seen, true, tick(1_000), tick(46_000));
+        assert_eq!(meter.last_seen(tick(47_000)), 946 * SECOND);
+        for millis in (47_000..60_000).step_by(1_000) {
+            let driver = 900 * SECOND + millis * 1_000;
+            assert!(meter.last_seen(tick(millis)) < driver, "a time to come");
+        }
+    }
+
+    #[test]
+    fn a_sample_after_a_pause_stands_for_a_step() {
+        let steady = (1..=6).map(|n| sample(7, 5 * SECOND + n * 150_000, 30));
+        let burst = [sample(8, 5 * SECOND + 750_000, 60), sample(8, 5 * SECOND + 900_000, 60)];
+        let work = work(steady.chain(burst).collect(), 5 * SECOND, SECOND, 2 * SECOND);
+        // 6 x 150 ms at 30 %, and at 60 % a step and a half, then a step.
+        assert_eq!(work, [(7, 30 * 900_000), (8, 60 * (225_000 + 150_000))]);
     }
 
     #[test]
@@ -181,34 +225,37 @@ mod tests {
         let mut meter = WorkMeter::default();
         assert_eq!(meter.last_seen(tick(0)), 0);
         // The mean of a long time that the driver gives first stands for one second.
-        assert_eq!(meter.take(vec![sample(7, 900 * SECOND, 50)], true, tick(0)), [(7, 50 * SECOND)]);
+        assert_eq!(take(&mut meter, vec![sample(7, 900 * SECOND, 50)], true, tick(0)), [(7, 50 * SECOND)]);
         assert_eq!(meter.last_seen(tick(1_000)), 900 * SECOND);
-        assert_eq!(meter.take(vec![sample(7, 901 * SECOND, 20)], true, tick(1_000)), [(7, 20 * SECOND)]);
+        assert_eq!(
+            take(&mut meter, vec![sample(7, 901 * SECOND, 20)], true, tick(1_000)),
+            [(7, 20 * SECOND)]
+        );
         assert_eq!(meter.last_seen(tick(2_000)), 901 * SECOND);
     }
 
     #[test]
     fn after_five_seconds_without_samples_only_the_last_two_are_asked_for() {
         let mut meter = WorkMeter::default();
-        meter.take(vec![sample(7, 900 * SECOND, 50)], true, tick(0));
+        take(&mut meter, vec![sample(7, 900 * SECOND, 50)], true, tick(0));
         for (millis, expected) in [(4_999, 900 * SECOND), (5_000, 903 * SECOND), (60_000, 958 * SECOND)] {
             assert_eq!(meter.last_seen(tick(millis)), expected);
         }
         // A process that began half a second ago gets no more than that and the two seconds.
-        let work = meter.take(vec![sample(8, 960 * SECOND, 25)], true, tick(60_000));
+        let work = take(&mut meter, vec![sample(8, 960 * SECOND, 25)], true, tick(60_000));
         assert_eq!(work, [(8, 50 * SECOND)]);
     }
 
     #[test]
     fn a_clock_that_went_back_is_found_out_while_the_device_works() {
         let mut meter = WorkMeter::default();
-        meter.take(vec![sample(7, 9_000 * SECOND, 50)], true, tick(0));
+        take(&mut meter, vec![sample(7, 9_000 * SECOND, 50)], true, tick(0));
         for second in 1..=60 {
-            meter.take(Vec::new(), false, tick(second * 1_000));
+            take(&mut meter, Vec::new(), false, tick(second * 1_000));
         }
         assert!(meter.last_seen(tick(60_000)) > 9_000 * SECOND);
         for second in 61..=91 {
-            meter.take(Vec::new(), true, tick(second * 1_000));
+            take(&mut meter, Vec::new(), true, tick(second * 1_000));
         }
         assert_eq!(meter.last_seen(tick(91_000)), 0);
     }
@@ -246,7 +293,7 @@ mod tests {
                 prop_assert!(last_seen <= present);
                 prop_assert!(!seen || present - last_seen <= 5 * SECOND);
                 let samples = if works { vec![sample(7, present, 100)] } else { Vec::new() };
-                let done = meter.take(samples, false, tick(now));
+                let done = take(&mut meter, samples, false, tick(now));
                 prop_assert!(done.iter().all(|&(_, work)| work <= 100 * 5 * SECOND || !seen));
                 seen |= works;
             }

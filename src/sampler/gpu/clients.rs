@@ -14,6 +14,8 @@ use crate::workloads::{ProcessIdentity, WorkloadReader, WorkloadTick, pid_namesp
 
 /// A pid that drivers don't name any more is remembered for so long.
 const MEMORY: Duration = Duration::from_secs(300);
+/// How often the owner of a GPU client is looked up anew.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Work that was seen so long ago still tells who works, where a driver's samples lag behind.
 const RECENT: Duration = Duration::from_secs(5);
 /// The MPS control daemon and its server, as the kernel cuts their names. What they do, they do for their clients.
@@ -43,6 +45,8 @@ struct Known {
     is_mps: bool,
     is_owner_current: bool,
     named_at: Duration,
+    /// When its owner was last looked up anew.
+    looked_at: Duration,
 }
 
 impl Pids {
@@ -67,7 +71,7 @@ impl Pids {
         &mut self,
         readings: impl Iterator<Item = &'a DeviceReading>,
         usage: &WorkloadTick,
-        workloads: &WorkloadReader,
+        workloads: &mut WorkloadReader,
         ledger: &Ledger,
         now: Duration,
     ) {
@@ -86,10 +90,25 @@ impl Pids {
             let is_alive = living.is_some();
             let found = living.or_else(|| if self.known.contains_key(&pid) { None } else { ended() });
             if let Some(identity) = found {
+                // A process that waits for its GPU may be moved into its container without using any CPU time.
+                let before =
+                    self.known.get(&pid).filter(|known| known.identity.start_time == identity.start_time);
+                let mut looked_at = before.map_or(Duration::ZERO, |known| known.looked_at);
+                if is_alive && now.saturating_sub(looked_at) >= LOOK_EVERY {
+                    workloads.look_soon(pid);
+                    looked_at = now;
+                }
                 let owner = ledger.owner(identity.owner).cloned();
                 let is_mps = identity.comm.starts_with(MPS);
-                let known =
-                    Known { identity, owner, is_alive, is_mps, is_owner_current: true, named_at: now };
+                let known = Known {
+                    identity,
+                    owner,
+                    is_alive,
+                    is_mps,
+                    is_owner_current: true,
+                    named_at: now,
+                    looked_at,
+                };
                 self.known.insert(pid, known);
             } else if let Some(known) = self.known.get_mut(&pid) {
                 known.is_alive = false;

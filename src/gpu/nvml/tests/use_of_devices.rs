@@ -43,10 +43,10 @@ fn an_idle_device_costs_four_calls() {
 }
 
 #[test]
-fn a_busy_device_costs_seven_calls() {
+fn a_busy_device_costs_six_calls() {
     let mut rig = Rig::of([Device { gpu_utilization: 80, ..moving() }.process(Process::compute(7).sm(80))]);
     rig.read();
-    assert_eq!(total(&rig.calls(|rig| drop(rig.read()))), 7);
+    assert_eq!(total(&rig.calls(|rig| drop(rig.read()))), 6);
 }
 
 #[test]
