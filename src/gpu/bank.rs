@@ -18,6 +18,7 @@ mod device;
 mod energy;
 mod finder;
 mod intake;
+mod renewal;
 
 use device::{Device, Effect};
 use finder::{Finder, Patience};
@@ -97,12 +98,8 @@ impl GpuBank {
         if self.released.is_some() {
             return;
         }
-        for (place, finder) in self.finders.iter_mut().enumerate() {
-            let mine = |device: &&mut Device| device.backend == place;
-            let wanted = self.devices.iter_mut().filter(mine).any(|device| device.is_search_due(now));
-            if finder.poll(now, wanted, &mut self.numbers, &self.sender) {
-                self.devices.iter_mut().filter(mine).for_each(|device| device.begin_search(now));
-            }
+        for backend in 0..self.finders.len() {
+            self.poll(backend, now);
         }
         for place in 0..self.devices.len() {
             self.ask_device(place, now);
@@ -127,6 +124,7 @@ impl GpuBank {
         for device in &mut self.devices {
             device.judge(end, self.deadline);
         }
+        self.finders.iter_mut().for_each(|finder| finder.renewal.end_tick());
         let devices = self.devices.iter_mut().map(|device| device.tick(end)).collect();
         GpuTick { devices, collectors: self.collectors(end) }
     }
@@ -224,13 +222,18 @@ impl GpuBank {
         if effect == Effect::Anew
             && let Some(finder) = self.finders.get_mut(backend)
         {
-            finder.want_anew(returned.monotonic);
+            finder.renewal.want(returned.monotonic);
         }
     }
 
     fn take_end(&mut self, generation: u64) {
         let now = self.now.get().monotonic;
         self.abandoned.retain(|abandoned| abandoned.generation != generation);
+        for backend in 0..self.finders.len() {
+            if self.finders.get(backend).is_some_and(|finder| finder.renewal.is_clearing()) {
+                self.poll(backend, now);
+            }
+        }
         if self.finders.iter_mut().any(|finder| finder.end(generation, now)) {
             return;
         }

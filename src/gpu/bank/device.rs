@@ -18,6 +18,8 @@ const TRANSIENTS: u8 = 3;
 const HANGS: &str = "call hangs";
 /// After so many readings a meter that works has shown energy.
 const ENOUGH: u8 = 3;
+/// Why a device is down that waits for its library.
+const RENEWED: &str = "driver is initialised anew";
 /// Why a device is down that has a new worker.
 const STARTING: &str = "waiting for a first reading";
 
@@ -53,6 +55,8 @@ pub(super) struct Device {
     /// When it is looked for, if it is.
     search_at: Option<Duration>,
     search_wait: Duration,
+    /// Since when it waits for a reader from a library that is initialised anew.
+    renewed_since: Option<Duration>,
     /// When a search first told that it isn't there.
     gone_since: Option<Duration>,
     energy: Energy,
@@ -77,6 +81,7 @@ impl Device {
             transients: 0,
             search_at: None,
             search_wait: SEARCH_FIRST,
+            renewed_since: None,
             gone_since: None,
             energy: Energy::default(),
             delta: None,
@@ -126,12 +131,25 @@ impl Device {
     /// Puts a new worker to work; the one before must have been taken.
     pub(super) fn install(&mut self, worker: Worker) {
         self.worker = Some(worker);
+        self.renewed_since = None;
         self.transients = 0;
         self.energy.change_reader();
     }
 
+    /// Notes that its worker was taken, so that the library can be initialised anew. Until the deadline it is no
+    /// worse than a device that is late.
+    pub(super) fn renew(&mut self, now: Duration) {
+        self.renewed_since = Some(now);
+    }
+
+    /// Whether its worker was taken to initialise the library anew.
+    pub(super) const fn is_renewed(&self) -> bool {
+        self.renewed_since.is_some() && self.worker.is_none()
+    }
+
     /// Takes its worker away.
     pub(super) fn take_worker(&mut self) -> Option<Worker> {
+        self.renewed_since = None;
         self.asked = None;
         self.fresh = false;
         self.stuck = false;
@@ -218,6 +236,9 @@ impl Device {
 
     /// Marks it down if it has been silent for the deadline.
     pub(super) fn judge(&mut self, now: Duration, deadline: Duration) {
+        if self.is_up() && self.renewed_since.is_some_and(|since| now.saturating_sub(since) >= deadline) {
+            self.blame(RENEWED);
+        }
         let Some(asked) = self.asked.filter(|_| !self.stuck) else {
             return;
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use crate::gpu::bank::renewal::{Renewal, Staleness};
 use crate::gpu::worker::{Event, Searched, Supervisor};
 use crate::gpu::{BackendFactory, BackendFailure, Found, GpuBackend, Search};
 
@@ -18,8 +19,8 @@ const LOOK_LAST: Duration = Duration::from_secs(10);
 const SETTLED: Duration = Duration::from_secs(8);
 /// Supervisors that may hang at a time.
 const ABANDONED: usize = 3;
-/// So many searches in a row that only a new container can mend make it certain.
-const STALE: u32 = 6;
+/// Why a library can't be initialised anew.
+const HELD: &str = "library held by a call that hangs";
 
 /// How the last search went.
 #[derive(Debug)]
@@ -37,6 +38,33 @@ struct Busy {
     since: Duration,
     /// The library is forgotten before.
     anew: bool,
+    /// But a thread that hangs keeps it.
+    held: bool,
+}
+
+/// What has to do with a backend's library, beside its supervisor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Users {
+    /// A device is to be looked for.
+    pub(super) wanted: bool,
+    /// Threads that were let go are about to end.
+    pub(super) ending: bool,
+    /// A thread hangs in a call.
+    pub(super) hanging: bool,
+    /// A device answers.
+    pub(super) answering: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing.
+    None,
+    /// All readers are to be dropped, as the library is to be initialised anew: NVML counts who initialised it, and
+    /// begins anew only once everybody has shut it down. The search begins when nobody is left.
+    Clear,
+    /// A search was started.
+    Search,
 }
 
 /// What the bank makes of a supervisor's answer.
@@ -78,11 +106,8 @@ pub(super) struct Finder {
     search_at: Duration,
     look_at: Duration,
     wait: Duration,
-    anew_at: Option<Duration>,
-    anew_last: Option<Duration>,
-    anew_wait: Duration,
-    stale: u32,
-    stale_reason: Option<Arc<str>>,
+    pub(super) renewal: Renewal,
+    staleness: Staleness,
     /// What is wrong with a device that was seen but can't be named.
     pub(super) unnamed: Option<Arc<str>>,
     /// Whether devices were left out.
@@ -114,20 +139,20 @@ impl Finder {
             search_at: Duration::ZERO,
             look_at: Duration::ZERO,
             wait: patience.retry,
-            anew_at: None,
-            anew_last: None,
-            anew_wait: patience.retry,
-            stale: 0,
-            stale_reason: None,
+            renewal: Renewal::new(patience.retry),
+            staleness: Staleness::default(),
             unnamed: None,
             overfull: false,
             released: false,
         }
     }
 
-    /// Whether the first search is under way, and not for too long.
+    /// Whether the first search is under way, and not for too long; or one that began in this tick, without which
+    /// no device has a reader.
     pub(super) fn is_awaited(&self, now: Duration) -> bool {
-        matches!(self.state, State::New) && self.busy.is_some() && !self.given_up && !self.hangs(now)
+        let first = matches!(self.state, State::New) && !self.given_up && !self.hangs(now);
+        let renewed = self.renewal.is_fresh();
+        (self.busy.is_some() && (first || renewed)) || (self.renewal.is_clearing() && renewed)
     }
 
     fn hangs(&self, now: Duration) -> bool {
@@ -142,51 +167,41 @@ impl Finder {
 
     /// Why only a new container helps.
     pub(super) fn needs_new_container(&self) -> Option<&str> {
-        self.stale_reason.as_deref().filter(|_| self.stale >= STALE)
+        self.staleness.reason()
     }
 
-    /// Has the library initialised anew: at once, but the more seldom the more often it is wanted.
-    pub(super) fn want_anew(&mut self, now: Duration) {
-        if self.anew_at.is_some() {
-            return;
-        }
-        self.anew_at = Some(match self.anew_last {
-            Some(last) if now.saturating_sub(last) < RETRY_LAST => {
-                let at = now.max(last + self.anew_wait);
-                self.anew_wait = (self.anew_wait * 2).min(RETRY_LAST);
-                at
-            }
-            _ => {
-                self.anew_wait = self.patience.retry;
-                now
-            }
-        });
-    }
-
-    /// Starts what is due. `wanted`: a device is to be looked for. True if a search was started.
+    /// Starts what is due.
     pub(super) fn poll(
         &mut self,
         now: Duration,
-        wanted: bool,
+        users: Users,
         numbers: &mut u64,
         events: &Sender<Event>,
-    ) -> bool {
+    ) -> Step {
         if self.released || (self.busy.is_some() && !self.abandon(now)) {
-            return false;
+            return Step::None;
         }
         let failed = matches!(self.state, State::Absent(_) | State::Failed(_));
-        let anew = self.anew_at.is_some_and(|at| at <= now);
-        if self.search_at <= now || (!failed && (anew || wanted)) {
+        let anew = self.renewal.is_due(now);
+        let clearing = self.renewal.is_clearing();
+        if clearing || self.search_at <= now || (!failed && (anew || users.wanted)) {
+            if anew && self.renewal.clear() {
+                return Step::Clear;
+            }
+            if clearing && users.ending {
+                return Step::None;
+            }
+            self.renewal.end_clearing();
             // What failed before must not live on in a library that is mapped already.
-            return self.search(now, anew || failed, numbers, events);
+            return self.search(now, anew || failed, users, numbers, events);
         }
         if matches!(self.state, State::Failed(_)) && self.look_at <= now {
             self.look_at = now + self.look_every();
             if self.supervisor.as_ref().is_some_and(Supervisor::look) {
-                self.busy = Some(Busy { since: now, anew: false });
+                self.busy = Some(Busy { since: now, anew: false, held: false });
             }
         }
-        false
+        Step::None
     }
 
     fn look_every(&self) -> Duration {
@@ -210,7 +225,14 @@ impl Finder {
         true
     }
 
-    fn search(&mut self, now: Duration, anew: bool, numbers: &mut u64, events: &Sender<Event>) -> bool {
+    fn search(
+        &mut self,
+        now: Duration,
+        anew: bool,
+        users: Users,
+        numbers: &mut u64,
+        events: &Sender<Event>,
+    ) -> Step {
         if self.supervisor.is_none() {
             let backend = self.fresh.take().unwrap_or_else(|| (self.factory)());
             *numbers += 1;
@@ -218,20 +240,22 @@ impl Finder {
                 Ok(supervisor) => self.supervisor = Some(supervisor),
                 Err(_) => {
                     self.fail(now, Arc::from("no thread could be started"));
-                    return false;
+                    return Step::None;
                 }
             }
         }
         if !self.supervisor.as_ref().is_some_and(|supervisor| supervisor.find(anew)) {
             self.supervisor = None;
             self.fail(now, Arc::from("search ended"));
-            return false;
+            return Step::None;
         }
-        self.busy = Some(Busy { since: now, anew });
-        if anew && self.anew_at.take().is_some() {
-            self.anew_last = Some(now);
+        // A device that answers shows that the library works for others.
+        let hanging = users.hanging || !self.abandoned.is_empty();
+        self.busy = Some(Busy { since: now, anew, held: anew && hanging && !users.answering });
+        if anew {
+            self.renewal.begun(now);
         }
-        true
+        Step::Search
     }
 
     fn fail(&mut self, now: Duration, reason: Arc<str>) {
@@ -256,7 +280,9 @@ impl Finder {
             }
             return Verdict::None;
         }
-        let anew = self.busy.take().is_some_and(|busy| busy.anew);
+        let busy = self.busy.take();
+        let anew = busy.as_ref().is_some_and(|busy| busy.anew);
+        let held = busy.is_some_and(|busy| busy.held);
         self.given_up = false;
         if self.released {
             if let Searched::Found(search) = outcome {
@@ -269,15 +295,19 @@ impl Finder {
             Searched::Found(search) => self.found(search, anew, now),
             Searched::Absent(failure) => {
                 self.failure = Some(failure.clone());
-                self.count_stale(&failure);
+                self.staleness.count(&failure);
                 self.wait = self.patience.retry;
                 self.search_at = now + self.look_every();
                 self.state = State::Absent(Arc::clone(&failure.reason));
                 Verdict::Failed(failure.reason)
             }
-            Searched::Failed(failure) => {
+            Searched::Failed(mut failure) => {
+                self.staleness.count(&failure);
+                if held {
+                    failure.reason = Arc::from(HELD);
+                    failure.remedy = Some("start the daemon anew; what the call waits for may need a reboot");
+                }
                 self.failure = Some(failure.clone());
-                self.count_stale(&failure);
                 self.fail(now, Arc::clone(&failure.reason));
                 Verdict::Failed(failure.reason)
             }
@@ -289,21 +319,10 @@ impl Finder {
         self.failure = None;
         self.wait = self.patience.retry;
         self.search_at = now + HOT_PLUG;
-        self.stale = 0;
-        self.stale_reason = None;
+        self.staleness = Staleness::default();
         self.unnamed = search.failed.first().map(|(_, reason)| Arc::clone(reason));
         self.overfull = false;
         Verdict::Devices { found: search.found, anew, complete: search.failed.is_empty() }
-    }
-
-    fn count_stale(&mut self, failure: &BackendFailure) {
-        if failure.needs_new_container {
-            self.stale = self.stale.saturating_add(1);
-            self.stale_reason = Some(Arc::clone(&failure.reason));
-        } else {
-            self.stale = 0;
-            self.stale_reason = None;
-        }
     }
 
     /// Notes that a thread ended; whether it was its supervisor.
@@ -329,7 +348,7 @@ impl Finder {
     /// Forgets the library and leaves it alone.
     pub(super) fn release(&mut self) {
         self.released = true;
-        self.anew_at = None;
+        self.renewal.cancel();
         self.unnamed = None;
         if let Some(supervisor) = &self.supervisor {
             supervisor.forget();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::gpu::Found;
 use crate::gpu::bank::GpuBank;
 use crate::gpu::bank::device::Device;
-use crate::gpu::bank::finder::Verdict;
+use crate::gpu::bank::finder::{Step, Users, Verdict};
 use crate::gpu::worker::{Searched, Worker};
 
 /// Devices that the bank has at most; the series of each are many.
@@ -26,11 +26,55 @@ pub(super) struct Abandoned {
     pub(super) generation: u64,
     /// The UUID of its device, which may have left the bank.
     pub(super) uuid: Arc<str>,
+    /// The place of its backend.
+    backend: usize,
     /// From when on it is taken to hang; it may be about to end.
     pub(super) hangs_at: Duration,
 }
 
 impl GpuBank {
+    /// Starts what is due in one backend.
+    pub(super) fn poll(&mut self, backend: usize, now: Duration) {
+        let users = self.users(backend, now);
+        let Some(finder) = self.finders.get_mut(backend) else { return };
+        let mut step = finder.poll(now, users, &mut self.numbers, &self.sender);
+        if step == Step::Clear {
+            self.clear(backend, now);
+            let users = self.users(backend, now);
+            let Some(finder) = self.finders.get_mut(backend) else { return };
+            step = finder.poll(now, users, &mut self.numbers, &self.sender);
+        }
+        if step == Step::Search {
+            let mine = self.devices.iter_mut().filter(|device| device.backend == backend);
+            mine.for_each(|device| device.begin_search(now));
+        }
+    }
+
+    fn users(&self, backend: usize, now: Duration) -> Users {
+        let devices = || self.devices.iter().filter(|device| device.backend == backend);
+        let left = || self.abandoned.iter().filter(|abandoned| abandoned.backend == backend);
+        Users {
+            wanted: devices().any(|device| device.is_search_due(now)),
+            ending: left().any(|abandoned| abandoned.hangs_at > now),
+            hanging: left().any(|abandoned| abandoned.hangs_at <= now) || devices().any(Device::is_stuck),
+            answering: devices().any(|device| device.is_up() && device.is_served()),
+        }
+    }
+
+    /// Lets all workers of a backend go. Those that wait for a request end at once.
+    fn clear(&mut self, backend: usize, now: Duration) {
+        for place in 0..self.devices.len() {
+            let is_mine = |device: &&Device| device.backend == backend && device.worker.is_some();
+            if self.devices.get(place).filter(is_mine).is_none() {
+                continue;
+            }
+            self.retire(place, now);
+            if let Some(device) = self.devices.get_mut(place) {
+                device.renew(now);
+            }
+        }
+    }
+
     pub(super) fn take_search(&mut self, generation: u64, outcome: Searched) {
         let now = self.now.get().monotonic;
         let Some(backend) = self.finders.iter().position(|finder| finder.owns(generation)) else { return };
@@ -53,7 +97,7 @@ impl GpuBank {
     fn fail(&mut self, backend: usize, reason: &str, now: Duration) {
         for place in 0..self.devices.len() {
             let Some(device) = self.devices.get_mut(place) else { continue };
-            if device.backend != backend || device.is_up() {
+            if device.backend != backend || (device.is_up() && !device.is_renewed()) {
                 continue;
             }
             device.blame(reason);
@@ -142,12 +186,16 @@ impl GpuBank {
     /// Marks the devices down that a search didn't find. Where it saw some that can't be named (it isn't
     /// complete), they may be among those.
     fn miss(&mut self, backend: usize, seen: &[usize], complete: bool, now: Duration) {
+        let unnamed = self.finders.get(backend).and_then(|finder| finder.unnamed.clone());
         for place in 0..self.devices.len() {
             let Some(device) = self.devices.get_mut(place) else { continue };
             if device.backend != backend || seen.contains(&place) || (device.is_served() && !complete) {
                 continue;
             }
             device.schedule(now);
+            if let Some(reason) = unnamed.as_ref().filter(|_| device.is_renewed()) {
+                device.blame(reason);
+            }
             if complete && !device.is_stuck() {
                 device.note_gone(now);
                 if device.is_served() {
@@ -166,7 +214,12 @@ impl GpuBank {
         let hangs_at = if device.is_stuck() { now } else { now + self.deadline };
         if let Some(worker) = device.take_worker() {
             let uuid = Arc::clone(&device.identity.uuid);
-            self.abandoned.push(Abandoned { generation: worker.generation(), uuid, hangs_at });
+            self.abandoned.push(Abandoned {
+                generation: worker.generation(),
+                uuid,
+                backend: device.backend,
+                hangs_at,
+            });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod property;
+mod renewal;
 mod rig;
 mod searches;
 mod world;

@@ -16,8 +16,11 @@ pub(crate) fn init(symbol: &'static str) -> Reply {
     let mut state = lock();
     match outcome {
         Ok(scenario) => {
+            // A library that somebody uses already keeps the connection that it has.
+            if state.users == 0 {
+                state.generation = scenario.driver_generation;
+            }
             state.users += 1;
-            state.generation = scenario.driver_generation;
             state.mps = std::env::var("NVML_MPS_DEVICE_ENUMERATION").is_ok_and(|value| value == "1");
             Ok(())
         }

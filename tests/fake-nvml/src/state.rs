@@ -58,7 +58,7 @@ pub(crate) struct State {
     scenario: Option<Arc<Scenario>>,
     /// How often it was initialised and not yet shut down.
     pub(crate) users: u32,
-    /// The driver's generation at the last init.
+    /// The driver's generation at the last init that nobody used the library before.
     pub(crate) generation: u64,
     /// Whether NVML shows MPS domains instead of devices.
     pub(crate) mps: bool,

@@ -39,6 +39,7 @@ impl Rig {
                 limit: Some(Watts(700.0)),
                 work: Some(vec![(7, 100)]),
                 failure: None,
+                stale: None,
                 panics: false,
                 hang_below: 0,
                 readers: 0,
@@ -69,7 +70,7 @@ impl Rig {
         let factory: BackendFactory = Box::new(move || {
             world.world().backends += 1;
             let number = world.world().backends;
-            Box::new(Scripted { number, shared: Arc::clone(&world) })
+            Box::new(Scripted::new(number, Arc::clone(&world)))
         });
         let bank = GpuBank::with_backends(vec![factory], &settings, true, now);
         Self { shared, bank, hung: BTreeMap::new(), hung_search: 0 }

@@ -20,6 +20,8 @@ pub(crate) struct Fake {
     pub(crate) limit: Option<Watts>,
     pub(crate) work: Option<Vec<(u32, u64)>>,
     pub(crate) failure: Option<DeviceFailure>,
+    /// How it fails until the library is initialised anew.
+    pub(crate) stale: Option<DeviceFailure>,
     pub(crate) panics: bool,
     /// Readers with a lower number hang.
     pub(crate) hang_below: u64,
@@ -35,6 +37,10 @@ pub(crate) struct World {
     pub(crate) absent: Option<BackendFailure>,
     pub(crate) broken: Option<BackendFailure>,
     pub(crate) unnamed: Option<&'static str>,
+    /// The driver's generation, and that of the library: it is taken over by an initialisation that finds no user.
+    pub(crate) driver: u64,
+    library: u64,
+    users: usize,
     /// Backends with a lower number hang in a search.
     pub(crate) hang_below: u64,
     pub(crate) backends: u64,
@@ -56,9 +62,35 @@ impl Shared {
     }
 }
 
+/// One initialisation of the library, until it is dropped.
+struct Library(Arc<Shared>);
+
+impl Library {
+    fn new(world: &mut World, shared: &Arc<Shared>) -> Arc<Self> {
+        if world.users == 0 {
+            world.library = world.driver;
+        }
+        world.users += 1;
+        Arc::new(Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.0.world().users -= 1;
+    }
+}
+
 pub(crate) struct Scripted {
-    pub(crate) number: u64,
-    pub(crate) shared: Arc<Shared>,
+    number: u64,
+    shared: Arc<Shared>,
+    library: Option<Arc<Library>>,
+}
+
+impl Scripted {
+    pub(crate) const fn new(number: u64, shared: Arc<Shared>) -> Self {
+        Self { number, shared, library: None }
+    }
 }
 
 impl GpuBackend for Scripted {
@@ -80,6 +112,10 @@ impl GpuBackend for Scripted {
         if let Some(failure) = &world.broken {
             return Err(failure.clone());
         }
+        let library = Arc::clone(self.library.get_or_insert_with(|| Library::new(&mut world, &self.shared)));
+        if world.library != world.driver {
+            return Err(broken("uninitialised", false));
+        }
         let place = Arc::from("0000:01:00.0");
         let failed = world.unnamed.iter().map(|reason| (Arc::clone(&place), Arc::from(*reason))).collect();
         let mut present: Vec<(&String, &mut Fake)> =
@@ -90,8 +126,12 @@ impl GpuBackend for Scripted {
             .map(|(uuid, fake)| {
                 fake.readers += 1;
                 fake.live += 1;
-                let handle =
-                    Handle { number: fake.readers, uuid: uuid.clone(), shared: Arc::clone(&self.shared) };
+                let handle = Handle {
+                    number: fake.readers,
+                    uuid: uuid.clone(),
+                    shared: Arc::clone(&self.shared),
+                    _library: Arc::clone(&library),
+                };
                 Found { identity: identity(uuid, fake.index), reader: handle.reader() }
             })
             .collect();
@@ -99,6 +139,7 @@ impl GpuBackend for Scripted {
     }
 
     fn forget(&mut self) {
+        self.library = None;
         self.shared.world().forgets += 1;
         self.shared.changed.notify_all();
     }
@@ -108,6 +149,7 @@ struct Handle {
     number: u64,
     uuid: String,
     shared: Arc<Shared>,
+    _library: Arc<Library>,
 }
 
 impl Handle {
@@ -119,13 +161,15 @@ impl Handle {
         let world = self.shared.world();
         let hangs = |world: &mut World| self.number < world.devices[&self.uuid].hang_below;
         let mut world = self.shared.changed.wait_while(world, hangs).unwrap();
+        let is_old = world.library != world.driver;
         let fake = world.devices.get_mut(&self.uuid).unwrap();
         fake.reads += 1;
+        let stale = fake.stale.as_ref().filter(|_| is_old);
         if std::mem::take(&mut fake.panics) {
             drop(world);
             std::panic::resume_unwind(Box::new("scripted"));
         }
-        if let Some(failure) = &fake.failure {
+        if let Some(failure) = fake.failure.as_ref().or(stale) {
             return Err(failure.clone());
         }
         Ok(DeviceReading {

@@ -57,7 +57,12 @@ fn a_reload_ends_all_that_was_begun() {
     fixture.set(&scenario);
     assert_eq!(kind(nvml.device_count()), "Uninitialized");
     assert_eq!(kind(device.uuid()), "Uninitialized");
+    // Somebody still has the old one.
+    let second = fixture.nvml();
+    assert_eq!(kind(second.device_count()), "Uninitialized");
     drop(nvml);
+    assert_eq!(kind(second.device_count()), "Uninitialized");
+    drop(second);
     assert_eq!(fixture.nvml().device_count().unwrap(), 1);
 }
 
