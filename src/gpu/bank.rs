@@ -214,7 +214,7 @@ impl GpuBank {
         let Some(place) = self.place_of(generation) else { return };
         let Some(device) = self.devices.get_mut(place) else { return };
         let consequence = result.as_ref().err().map(|failure| failure.consequence);
-        let effect = device.take(returned, result, self.deadline);
+        let effect = device.take(returned, result);
         let backend = device.backend;
         if matches!(consequence, Some(Consequence::Lost | Consequence::Reinitialise)) {
             self.retire(place, returned.monotonic);

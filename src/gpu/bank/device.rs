@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::gpu::bank::energy::{Energy, join};
 use crate::gpu::worker::Worker;
 use crate::gpu::{Consequence, DeviceFailure, DeviceReading, DeviceTick, GpuDelta, GpuIdentity, Tick};
+use crate::meters::GRACE;
 
 /// A device that is down is looked for after this time, then after twice as long each time.
 const SEARCH_FIRST: Duration = Duration::from_secs(10);
@@ -223,9 +224,9 @@ impl Device {
         sent
     }
 
-    /// Whether it was asked in this tick and hasn't answered.
+    /// Whether it was asked in this tick, hasn't answered, and has no earlier answer for this tick either.
     pub(super) const fn is_awaited(&self) -> bool {
-        self.fresh && self.asked.is_some()
+        self.fresh && self.asked.is_some() && self.reading.is_none()
     }
 
     /// Whether a request is unanswered.
@@ -234,31 +235,30 @@ impl Device {
         self.asked.is_some()
     }
 
-    /// Marks it down if it has been silent for the deadline.
+    /// Marks it down if it has been silent for the deadline. One that is slow, but has an answer for this tick, isn't
+    /// silent.
     pub(super) fn judge(&mut self, now: Duration, deadline: Duration) {
         if self.is_up() && self.renewed_since.is_some_and(|since| now.saturating_sub(since) >= deadline) {
             self.blame(RENEWED);
         }
-        let Some(asked) = self.asked.filter(|_| !self.stuck) else {
+        let Some(asked) = self.asked.filter(|_| !self.stuck && self.reading.is_none()) else {
             return;
         };
         if now.saturating_sub(asked) >= deadline {
             self.stuck = true;
-            self.lose(HANGS);
+            self.count_error();
+            // If it answers soon, nothing is missing: how long it was away is told by its energy.
+            self.blame(HANGS);
             self.schedule(now);
         }
     }
 
-    /// Takes its worker's answer.
-    pub(super) fn take(
-        &mut self,
-        returned: Tick,
-        result: Result<DeviceReading, DeviceFailure>,
-        deadline: Duration,
-    ) -> Effect {
+    /// Takes its worker's answer. A slow one counts like any other; one that comes after [`GRACE`] tells the energy, but
+    /// no longer who uses the device.
+    pub(super) fn take(&mut self, returned: Tick, result: Result<DeviceReading, DeviceFailure>) -> Effect {
         let asked = self.asked.take().unwrap_or(returned.monotonic);
         let was_stuck = std::mem::take(&mut self.stuck);
-        let late = was_stuck || returned.monotonic.saturating_sub(asked) >= deadline;
+        let late = returned.monotonic.saturating_sub(asked) >= GRACE;
         if late {
             self.fall(HANGS);
         }

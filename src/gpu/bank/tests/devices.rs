@@ -114,6 +114,24 @@ fn an_answer_after_the_tick_but_before_the_deadline_is_a_reading() {
 }
 
 #[test]
+fn a_slow_answer_is_a_reading_too_and_nothing_is_missing() {
+    let mut rig = Rig::new(1);
+    rig.tick();
+    for _ in 0..3 {
+        rig.hang("a");
+        rig.tick();
+        rig.tick();
+        assert!(!device(&rig.tick(), "a").up, "silent for the deadline");
+        rig.burn("a", 10);
+        rig.unhang("a");
+        let tick = rig.tick();
+        let a = device(&tick, "a");
+        assert!(a.up && !a.delta.unwrap().after_gap);
+        assert!(a.reading.unwrap().work.is_some());
+    }
+}
+
+#[test]
 fn failed_readings_are_counted_and_a_hang_once() {
     let mut rig = Rig::new(2);
     let errors = |tick: &GpuTick, uuid: &str| device(tick, uuid).errors;
