@@ -1,6 +1,6 @@
 //! The table of metric families and its encoding in the text format of Prometheus.
 //!
-//! [`families`] is the only place where a family is declared: HELP and TYPE, the samples and the reference
+//! [`families()`] is the only place where a family is declared: HELP and TYPE, the samples and the reference
 //! page `docs/metrics.md` all come from it. Nothing is kept between two encodings.
 
 mod container_ids;
