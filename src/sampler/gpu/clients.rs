@@ -1,7 +1,7 @@
 //! Who the pids are that GPU drivers give.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ const MPS: &str = "nvidia-cuda-mps";
 /// Everybody that GPU drivers named lately.
 #[derive(Debug)]
 pub(super) struct Pids {
-    procfs: PathBuf,
     /// Whether procfs shows the pid namespace that drivers count in.
     is_initial: bool,
     known: HashMap<u32, Known>,
@@ -41,8 +40,6 @@ struct Known {
     /// The owner behind the number, which may name another one later.
     owner: Option<Arc<Owner>>,
     is_alive: bool,
-    /// Whether it is the MPS server or its control daemon.
-    is_mps: bool,
     is_owner_current: bool,
     named_at: Duration,
     /// When its owner was last looked up anew.
@@ -52,7 +49,6 @@ struct Known {
 impl Pids {
     pub(super) fn new(procfs: &Path) -> Self {
         Self {
-            procfs: procfs.to_owned(),
             is_initial: pid_namespace::is_initial(procfs),
             known: HashMap::new(),
             strangers: HashMap::new(),
@@ -99,16 +95,8 @@ impl Pids {
                     looked_at = now;
                 }
                 let owner = ledger.owner(identity.owner).cloned();
-                let is_mps = identity.comm.starts_with(MPS);
-                let known = Known {
-                    identity,
-                    owner,
-                    is_alive,
-                    is_mps,
-                    is_owner_current: true,
-                    named_at: now,
-                    looked_at,
-                };
+                let known =
+                    Known { identity, owner, is_alive, is_owner_current: true, named_at: now, looked_at };
                 self.known.insert(pid, known);
             } else if let Some(known) = self.known.get_mut(&pid) {
                 known.is_alive = false;
@@ -140,13 +128,9 @@ impl Pids {
         // some that died long ago, so a few strangers prove nothing.
         let strangers = self.strangers.values().filter(|readings| **readings > 1).count();
         let strange = strangers > named.len().saturating_sub(self.strangers.len());
-        if strange && self.agree != Some(false) {
-            // Processes of a short life may have led here before the daemon was moved; look once more.
-            self.is_initial = pid_namespace::is_initial(&self.procfs);
-        }
         // Somebody who isn't known yet proves nothing either way.
         let is_one_known = named.iter().any(|pid| self.known.contains_key(pid));
-        self.agree = match (self.is_initial || is_one_known, strange && !self.is_initial) {
+        self.agree = match (is_one_known, strange) {
             (_, true) => Some(false),
             (true, false) if !named.is_empty() => Some(true),
             (_, false) => self.agree,
@@ -170,7 +154,7 @@ impl Pids {
     }
 
     fn is_mps(&self, pid: u32) -> bool {
-        self.known.get(&pid).is_some_and(|known| known.is_mps)
+        self.known.get(&pid).is_some_and(|known| known.identity.comm.starts_with(MPS))
     }
 }
 
