@@ -1,6 +1,7 @@
 //! The only clock: read, attribute, book, publish.
 
 mod attribute;
+mod beyond;
 mod clock;
 mod gpu;
 mod picture;

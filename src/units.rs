@@ -18,6 +18,8 @@ pub struct Microjoules(u64);
 impl Microjoules {
     /// No energy.
     pub const ZERO: Self = Self(0);
+    /// The most that can be counted.
+    pub const MAX: Self = Self(u64::MAX);
 
     /// Wraps a count of microjoules.
     pub const fn new(microjoules: u64) -> Self {

@@ -10,22 +10,37 @@ use crate::gpu::GpuTick;
 use crate::ledger::{ProcessName, Reason, State};
 use crate::meters::{Component, ComponentDelta, DomainDelta, MeterTick, Quality, Tick};
 use crate::sampler::Sampler;
+use crate::sampler::beyond::Beyond;
 use crate::units::{CpuTime, Microjoules, Watts};
 use crate::workloads::WorkloadTick;
 use crate::workloads::owners::OwnerId;
-
-/// Two meters that are read in the same ticks may still differ by this much in the time that they speak of.
-pub(super) const SLACK: Duration = Duration::from_millis(500);
 
 /// What is carried from tick to tick beside the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     /// By [`Component::index`]; none for a component that never had a meter.
     pub(super) components: [Option<ComponentState>; Component::ALL.len()],
-    /// Energy of the other components since the whole-node meter last spoke, and the time that it was drawn in.
-    since_node: (Microjoules, Duration),
-    /// By how much the other components have been above the whole-node meter.
-    above_node: Microjoules,
+    /// The other components, as parts of what the whole-node meter shows.
+    beyond_node: Beyond,
+}
+
+impl Books {
+    /// Notes how a component fared in a tick; without a quality nothing was said of it.
+    pub(super) fn note(
+        &mut self,
+        component: Component,
+        quality: Option<Quality>,
+        power: Option<Watts>,
+        energy: Microjoules,
+    ) {
+        if let Some(state) = self.components.get_mut(component.index()) {
+            *state = match (quality, *state) {
+                (Some(quality), _) => Some(ComponentState { quality, power, energy }),
+                (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
+                (None, None) => None,
+            };
+        }
+    }
 }
 
 /// How a component fared in the last tick.
@@ -77,8 +92,7 @@ impl Sampler {
             booked += split.idle + split.active;
         }
         booked += self.attribute_gpus(gpus, usage, now, elapsed, booked);
-        self.books.since_node.0 += booked;
-        self.books.since_node.1 = self.books.since_node.1.saturating_add(elapsed);
+        self.books.beyond_node.add(booked, elapsed);
         self.book_processes(usage, &weights, &shares);
         if let Some(node) = &readings.node {
             self.book_other(node);
@@ -87,17 +101,13 @@ impl Sampler {
 
     /// Divides a component's energy into idle and active, domain by domain, and lets the baselines learn from it.
     fn split(&mut self, delta: &ComponentDelta, utilisation: Option<f64>) -> Option<Split> {
-        let state = self.books.components.get_mut(delta.component.index())?;
         let domains = || delta.domains.iter().filter(|domain| !domain.is_late);
         let quality = domains().map(|domain| domain.quality).max();
         // Each domain's energy may be of another time, after an outage of one of them.
         let power = domains().filter_map(|domain| domain.energy.over(domain.elapsed)).reduce(Add::add);
         let energy = domains().map(|domain| domain.energy).sum();
-        *state = match (quality, *state) {
-            (Some(quality), _) => Some(ComponentState { quality, power, energy }),
-            (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
-            (None, None) => return None,
-        };
+        self.books.note(delta.component, quality, power, energy);
+        self.books.components.get(delta.component.index()).copied().flatten()?;
         let mut all = Split::default();
         for domain in domains() {
             match domain.modelled_idle {
@@ -182,25 +192,11 @@ impl Sampler {
         self.ledger.processes_mut().end(&ended);
     }
 
-    /// Books what the whole-node meter shows beyond the components. Where they were above it, which readings of
-    /// different instants can make happen, that much is taken off later.
+    /// Books what the whole-node meter shows beyond the components.
     fn book_other(&mut self, node: &DomainDelta) {
-        let (mut parts, time) = std::mem::take(&mut self.books.since_node);
-        let mut above = std::mem::take(&mut self.books.above_node);
-        // A meter that was away speaks of less time than the components: only that much of theirs counts.
-        if node.elapsed.saturating_add(SLACK) < time {
-            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            parts = fraction(parts, millis(node.elapsed), millis(time));
-            above = Microjoules::ZERO;
-        }
-        parts += above;
-        self.books.above_node = parts.saturating_sub(node.energy);
-        let other = node.energy.saturating_sub(parts);
+        let other = self.books.beyond_node.rest(node.energy, node.elapsed, |_| Microjoules::MAX);
         self.ledger.book_unattributed(Component::Other, Reason::NoEvidence, other);
-        if let Some(state) = self.books.components.get_mut(Component::Other.index()) {
-            let power = other.over(node.elapsed);
-            *state = Some(ComponentState { quality: node.quality, power, energy: other });
-        }
+        self.books.note(Component::Other, Some(node.quality), other.over(node.elapsed), other);
     }
 
     /// The part of a component's mean power in the last tick that is due to some of its energy.

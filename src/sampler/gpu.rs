@@ -7,14 +7,13 @@ use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attribution::apportion::fraction;
 use crate::attribution::baseline;
 use crate::attribution::gpu::{Division, Evidence, Method, Use, Whom, divide, divide_idle};
 use crate::gpu::{DeviceReading, DeviceTick, GpuDelta, GpuTick};
 use crate::ledger::{DeviceIndex, ProcessName, Reason, State};
 use crate::meters::{Component, Domain, Quality, Tick};
 use crate::sampler::Sampler;
-use crate::sampler::attribute::{ComponentState, SLACK};
+use crate::sampler::beyond::Beyond;
 use crate::units::{Microjoules, Watts};
 use crate::workloads::{ProcessIdentity, WorkloadTick};
 
@@ -34,16 +33,12 @@ pub(super) struct DeviceState {
     /// Its last reading; what holds while it doesn't answer for a moment.
     reading: Option<DeviceReading>,
     clients: Clients,
-    /// For a meter that CPU and memory are in: their energy since its last delta, and the time that it was drawn in.
-    others: (Microjoules, Duration),
-    /// By how much they were above it, which is still to be taken off.
-    owed: Microjoules,
+    /// For a meter that CPU and memory are in: what it shows beyond them.
+    beyond: Beyond,
     /// Its mean power in the last tick.
     pub(super) power: Option<Watts>,
     /// The rung of the last split.
     pub(super) method: Option<Method>,
-    /// Processes that hold a context; none where it can't be told.
-    pub(super) contexts: Option<u64>,
 }
 
 /// Energy of one tick's interval that goes to one GPU's users.
@@ -87,26 +82,23 @@ impl GpuBooks {
 impl DeviceState {
     /// Takes off a delta what CPU and memory used in its time, where its meter covers them, too.
     fn without_others(&mut self, delta: GpuDelta) -> GpuDelta {
-        let (others, time) = std::mem::take(&mut self.others);
         if delta.domain != Domain::Module {
+            self.beyond = Beyond::default();
             return delta;
         }
-        let mut parts = others;
-        // A meter that was away speaks of less time than they do.
-        if delta.elapsed.saturating_add(SLACK) < time {
-            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            parts = fraction(parts, millis(delta.elapsed), millis(time));
-            self.owed = Microjoules::ZERO;
-        }
-        parts += self.owed;
-        // Readings of different instants may differ; what is too much is taken off the next one.
-        self.owed = parts.saturating_sub(delta.energy).min(others);
-        GpuDelta { energy: delta.energy.saturating_sub(parts), ..delta }
+        // What is owed is no more than they used: a model of the CPU that says too much must not keep the GPU at 0.
+        let energy = self.beyond.rest(delta.energy, delta.elapsed, |used| used);
+        GpuDelta { energy, ..delta }
     }
 
     /// The last reading, also of a device that doesn't answer now.
     pub(super) fn last_reading(&self) -> Option<&DeviceReading> {
         self.reading.as_ref()
+    }
+
+    /// Processes that held a context in the last reading; none where it couldn't be told.
+    pub(super) fn contexts(&self) -> Option<u64> {
+        self.clients.contexts()
     }
 
     /// Its number in the ledger, once it was booked.
@@ -136,13 +128,11 @@ impl Sampler {
             let uuid = &device.identity.uuid;
             let mut state = self.gpu_books.devices.remove(uuid).unwrap_or_default();
             if is_module(&device) {
-                state.others.0 += share;
-                state.others.1 = state.others.1.saturating_add(elapsed);
+                state.beyond.add(share, elapsed);
             }
             let before = state.clients.keys();
             if let Some(reading) = &device.reading {
                 state.clients = Clients::new(reading, &self.gpu_books.pids, &state.clients, now.boottime);
-                state.contexts = state.clients.contexts();
                 state.reading = Some(reading.clone());
             }
             state.power = None;
@@ -166,22 +156,12 @@ impl Sampler {
                 booked += delta.energy;
             }
             if !device.up {
-                (state.method, state.contexts) = (None, None);
+                state.method = None;
             }
             self.gpu_books.devices.insert(Arc::clone(uuid), state);
         }
-        self.note_gpu_component(quality, power, in_tick);
+        self.books.note(Component::Gpu, quality, power, in_tick);
         booked
-    }
-
-    fn note_gpu_component(&mut self, quality: Option<Quality>, power: Option<Watts>, energy: Microjoules) {
-        if let Some(state) = self.books.components.get_mut(Component::Gpu.index()) {
-            *state = match (quality, *state) {
-                (Some(quality), _) => Some(ComponentState { quality, power, energy }),
-                (None, Some(before)) => Some(ComponentState { power: None, energy, ..before }),
-                (None, None) => None,
-            };
-        }
     }
 
     /// Books one interval of one GPU: the idle part, then the active part by the best evidence.

@@ -162,7 +162,7 @@ impl Sampler {
             utilization: reading.and_then(|reading| reading.utilization),
             memory_used: reading.and_then(|reading| reading.memory_used),
             power_limit: reading.and_then(|reading| reading.power_limit),
-            clients: state.and_then(|state| state.contexts),
+            clients: state.filter(|_| device.up).and_then(DeviceState::contexts),
             method: state.and_then(|state| state.method).map(Method::as_str),
             limitations: last.map(|reading| reading.limitations.clone()).unwrap_or_default(),
             by_beneficiary: book.map(|book| book.by_beneficiary).unwrap_or_default(),

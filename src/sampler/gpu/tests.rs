@@ -200,7 +200,7 @@ fn two_owners_share_by_their_work() {
     let mut card = Card::new(|_| {});
     card.tick(reading(&[10, 11], Some(&[(10, 75), (11, 25)])), 200);
     assert_eq!((card.method(), card.got(CONTAINERS), card.got(UNITS)), ("sm_util", 150, 50));
-    assert_eq!(card.state().contexts, Some(2));
+    assert_eq!(card.state().contexts(), Some(2));
     // The driver's samples are late: the device works, so what was seen last goes on.
     let mut late = reading(&[10, 11], Some(&[]));
     late.utilization = Some(0.9);
@@ -271,7 +271,7 @@ fn the_mps_server_is_never_billed() {
     card.process(13, "other", "system.slice/a.service");
     card.tick(reading(&[10, 13, 12], Some(&[(12, 90)])), 100);
     assert_eq!((card.method(), card.got(CONTAINERS), card.got(UNITS)), ("memory", 150, 50));
-    assert_eq!(card.state().contexts, Some(2));
+    assert_eq!(card.state().contexts(), Some(2));
 }
 
 #[test]
