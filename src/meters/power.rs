@@ -30,12 +30,28 @@ pub enum PowerOutcome {
     },
 }
 
+/// Adds up energy below a line of power; fractions of a microjoule are carried, not lost. `SCALE` is how many sums of
+/// two powers times time make a microjoule of their mean.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trapezoid<const SCALE: u128> {
+    remainder: u128,
+}
+
+impl<const SCALE: u128> Trapezoid<SCALE> {
+    /// The energy of a span: the sum of the powers at its two ends, times its length.
+    pub(crate) fn add(&mut self, sum: u128, length: u128) -> Microjoules {
+        let area = sum.saturating_mul(length).saturating_add(self.remainder);
+        self.remainder = area % SCALE;
+        Microjoules::new(u64::try_from(area / SCALE).unwrap_or(u64::MAX))
+    }
+}
+
 /// Turns readings of one power meter into energy; fractions of a microjoule are carried, not lost.
 #[derive(Clone, Debug, Default)]
 pub struct PowerIntegrator {
     last: Option<(u64, Tick)>,
     failed: bool,
-    remainder: u128,
+    trapezoid: Trapezoid<SCALE>,
     total: Option<Microjoules>,
 }
 
@@ -55,15 +71,11 @@ impl PowerIntegrator {
         };
         if hole && now.boottime.saturating_sub(then.boottime) > GRACE {
             // A straight line across a hole would be invented.
-            self.remainder = 0;
+            self.trapezoid = Trapezoid::default();
             return Ok(PowerOutcome::First);
         }
         let elapsed = now.monotonic.saturating_sub(then.monotonic).as_nanos();
-        let area = (u128::from(before_uw) + u128::from(power_uw))
-            .saturating_mul(elapsed)
-            .saturating_add(self.remainder);
-        self.remainder = area % SCALE;
-        let energy = Microjoules::new(u64::try_from(area / SCALE).unwrap_or(u64::MAX));
+        let energy = self.trapezoid.add(u128::from(before_uw) + u128::from(power_uw), elapsed);
         *self.total.get_or_insert(Microjoules::ZERO) += energy;
         Ok(PowerOutcome::Delta { energy, since: then.boottime })
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::meters::Tick;
+use crate::meters::power::Trapezoid;
 use crate::units::Microjoules;
 
 /// A megawatt: no device draws it.
@@ -30,7 +31,7 @@ pub(super) struct RingIntegrator {
     /// When samples were last looked at, and when one was new.
     looked: Option<Duration>,
     fresh: Option<Duration>,
-    remainder: u128,
+    trapezoid: Trapezoid<SCALE>,
     total: Microjoules,
 }
 
@@ -58,17 +59,12 @@ impl RingIntegrator {
             for sample in samples {
                 let span = u128::from(sample.at.saturating_sub(before.at)).min(allowed);
                 allowed = allowed.saturating_sub(span);
-                self.add(u128::from(before.milliwatts) + u128::from(sample.milliwatts), span);
+                let sum = u128::from(before.milliwatts) + u128::from(sample.milliwatts);
+                self.total += self.trapezoid.add(sum, span);
                 before = sample;
             }
         }
         self.last = Some(newest);
-    }
-
-    fn add(&mut self, sum: u128, span: u128) {
-        let area = sum.saturating_mul(span).saturating_add(self.remainder);
-        self.remainder = area % SCALE;
-        self.total += Microjoules::new(u64::try_from(area / SCALE).unwrap_or(u64::MAX));
     }
 
     /// Whether no new sample came for so long that power must be read in another way. The driver's clock may
