@@ -189,6 +189,24 @@ pub struct DeviceReading {
     pub limitations: Vec<Limitation>,
 }
 
+impl DeviceReading {
+    /// A reading that tells nothing yet.
+    pub fn blank(at: Tick) -> Self {
+        Self {
+            at,
+            energy: None,
+            utilization: None,
+            memory_used: None,
+            power_limit: None,
+            clients: None,
+            work: None,
+            mig: false,
+            instances: Vec::new(),
+            limitations: Vec::new(),
+        }
+    }
+}
+
 /// What the failure of a reading means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {

@@ -151,7 +151,6 @@ impl Device {
             instance: None,
         };
         Ok(DeviceReading {
-            at,
             energy: Some(GpuEnergy {
                 total: Microjoules::new(total),
                 range: None,
@@ -163,9 +162,7 @@ impl Device {
             power_limit: Some(Watts(ratio(LIMIT_MW, 1_000))),
             clients: Some(cast.iter().map(client).collect()),
             work,
-            mig: false,
-            instances: Vec::new(),
-            limitations: Vec::new(),
+            ..DeviceReading::blank(at)
         })
     }
 }

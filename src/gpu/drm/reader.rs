@@ -85,18 +85,7 @@ impl CardReader {
         if self.domain == Domain::Module && self.energy.is_some() {
             limitations.push(limitation("scope", "power of the whole package, CPU included", None));
         }
-        let mut reading = DeviceReading {
-            at,
-            energy: self.energy,
-            utilization: None,
-            memory_used: None,
-            power_limit: None,
-            clients: None,
-            work: None,
-            mig: false,
-            instances: Vec::new(),
-            limitations,
-        };
+        let mut reading = DeviceReading { energy: self.energy, limitations, ..DeviceReading::blank(at) };
         if !is_asleep {
             self.read_state(&mut reading);
         }

@@ -170,16 +170,10 @@ fn mountinfo(root: &Path) -> String {
 fn reading(clients: &[u32], work: Option<&[(u32, u64)]>) -> DeviceReading {
     let client = |&pid: &u32| Client { pid, memory: Some(Bytes(1 << 30)), instance: None };
     DeviceReading {
-        at: Tick::default(),
-        energy: None,
         utilization: Some(if work.is_some_and(<[_]>::is_empty) { 0.0 } else { 0.5 }),
-        memory_used: None,
-        power_limit: None,
         clients: Some(clients.iter().map(client).collect()),
         work: work.map(<[_]>::to_vec),
-        mig: false,
-        instances: Vec::new(),
-        limitations: Vec::new(),
+        ..DeviceReading::blank(Tick::default())
     }
 }
 

@@ -173,16 +173,11 @@ impl Handle {
             return Err(failure.clone());
         }
         Ok(DeviceReading {
-            at: now.get(),
             energy: fake.energy,
-            utilization: None,
-            memory_used: None,
             power_limit: fake.limit,
             clients: Some(vec![Client { pid: 7, memory: None, instance: None }]),
             work: fake.work.clone(),
-            mig: false,
-            instances: Vec::new(),
-            limitations: Vec::new(),
+            ..DeviceReading::blank(now.get())
         })
     }
 }

@@ -31,18 +31,7 @@ impl Scans {
         let used = DeviceUse { clients, work: work.iter().copied().collect() };
         let devices = BTreeMap::from([(Arc::from(PCI), used)]);
         let sample = Sample { number: self.number, at, devices, is_partial, ..Sample::default() };
-        let mut reading = DeviceReading {
-            at,
-            energy: None,
-            utilization,
-            memory_used: None,
-            power_limit: None,
-            clients: None,
-            work: None,
-            mig: false,
-            instances: Vec::new(),
-            limitations: Vec::new(),
-        };
+        let mut reading = DeviceReading { utilization, ..DeviceReading::blank(at) };
         self.reader.read_use(Some(&sample), &mut reading);
         reading
     }
