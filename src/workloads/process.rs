@@ -228,7 +228,8 @@ impl<Place: Clone> ProcessTable<Place> {
                 self.look_again(&mut process, stat, round);
             }
         }
-        process.delta = total.saturating_sub(process.total);
+        // Garbage in a stat file must not outweigh everybody else.
+        process.delta = total.saturating_sub(process.total).min(round.possible);
         process.total = total;
         if let Some(place) = judgement {
             if place.is_unowned && process.delta >= BUSY {
