@@ -3,6 +3,7 @@
 
 mod keys;
 mod load;
+mod source;
 mod types;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULT_FILE, Flag, Loaded, Origins, load};
+pub use source::{IntensityUnit, ProviderKind, Source};
 pub use types::{Basis, LogFormat, LogLevel, human_duration};
 
 /// Everything that can be configured. The field names are the keys of the TOML file.
@@ -38,6 +40,12 @@ pub struct Settings {
     pub baseline: BTreeMap<String, f64>,
     /// Emission factors.
     pub carbon: Carbon,
+    /// Market-based emissions.
+    pub market: Market,
+    /// Embodied emissions.
+    pub embodied: Embodied,
+    /// What survives a restart.
+    pub state: State,
     /// The log.
     pub log: Log,
     /// Whether meters are made up, for demos.
@@ -205,19 +213,118 @@ pub struct Model {
 }
 
 /// Emission factors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Carbon {
-    /// A constant in g/kWh.
+    /// A constant in g/kWh; where there are live sources, what holds while none of them knows.
     pub intensity: Option<f64>,
     /// A grid zone such as `FR`, `US-CA` or `SE-SE3`.
     pub zone: Option<String>,
     /// A cloud region such as `aws:eu-west-3`.
     pub cloud: Option<String>,
-    /// Which emissions the factor should count.
+    /// Which emissions the factor should count; otherwise what the first source counts.
     pub basis: Option<Basis>,
-    /// Power usage effectiveness of the facility; 1 to 10.
+    /// Live sources, the preferred one first.
+    pub source: Vec<Source>,
+    /// How long a source's last value is used after its time, before the next source's is; up to 6 h.
+    #[serde(with = "types::duration")]
+    pub max_age: Duration,
+    /// The first requests after a start without kept data are spread over this time, by node; up to 1 h.
+    #[serde(with = "types::duration")]
+    pub startup_spread: Duration,
+    /// Power usage effectiveness of the facility; 1 to 10. Where it is read from elsewhere, what holds while that
+    /// isn't known.
     pub pue: Option<f64>,
+    /// A file with the power usage effectiveness, as one number.
+    pub pue_file: Option<PathBuf>,
+    /// A Prometheus server that knows the power usage effectiveness.
+    pub pue_url: Option<String>,
+    /// The query to it.
+    pub pue_query: Option<String>,
+    /// Water usage effectiveness of the site, in litres per kWh of IT energy; 0 to 100.
+    pub wue: Option<f64>,
+}
+
+impl Default for Carbon {
+    fn default() -> Self {
+        Self {
+            intensity: None,
+            zone: None,
+            cloud: None,
+            basis: None,
+            source: Vec::new(),
+            max_age: Duration::from_secs(2 * 3600),
+            startup_spread: Duration::from_secs(60),
+            pue: None,
+            pue_file: None,
+            pue_url: None,
+            pue_query: None,
+            wue: None,
+        }
+    }
+}
+
+/// Market-based emissions (GHG Protocol Scope 2): what the operator's contracts say. Off unless one of the first three is
+/// given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Market {
+    /// The share of the electricity that is covered by certificates or contracts, 0 to 1; 1 where only `intensity` is given.
+    pub share: Option<f64>,
+    /// The intensity of the covered part in g/kWh; otherwise 0, as for certified renewable energy.
+    pub intensity: Option<f64>,
+    /// A CSV file with time windows for hourly matching: `start,end,share,intensity`.
+    pub windows_file: Option<PathBuf>,
+    /// The residual mix in g/kWh, for the part that isn't covered; otherwise the location-based factor.
+    pub residual: Option<f64>,
+}
+
+/// Embodied emissions (GHG Protocol Scope 3): making the hardware, spread over its life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Embodied {
+    /// Whether they are counted.
+    pub enabled: bool,
+    /// The server without its GPUs, in kg; otherwise a rack server of the embedded table.
+    pub server_kg: Option<f64>,
+    /// The low end of what it may be.
+    pub server_low_kg: Option<f64>,
+    /// The high end.
+    pub server_high_kg: Option<f64>,
+    /// One GPU, in kg; otherwise that of its model in the embedded table.
+    pub gpu_kg: Option<f64>,
+    /// The low end of what it may be.
+    pub gpu_low_kg: Option<f64>,
+    /// The high end.
+    pub gpu_high_kg: Option<f64>,
+    /// Where the operator's own figures come from.
+    pub source: Option<String>,
+    /// For how many years the hardware is used; 1 to 20.
+    pub lifespan_years: f64,
+}
+
+impl Default for Embodied {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            server_kg: None,
+            server_low_kg: None,
+            server_high_kg: None,
+            gpu_kg: None,
+            gpu_low_kg: None,
+            gpu_high_kg: None,
+            source: None,
+            lifespan_years: 4.0,
+        }
+    }
+}
+
+/// What survives a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// The directory; otherwise the one that systemd gives (`StateDirectory=`), else nothing is kept.
+    pub dir: Option<PathBuf>,
 }
 
 /// The log.

@@ -110,7 +110,7 @@ impl AddAssign for Grams {
 }
 
 /// Carbon intensity of electricity in grams of CO2 equivalent per kilowatt-hour.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GramsPerKwh(pub f64);
 
@@ -122,6 +122,82 @@ impl GramsPerKwh {
     #[allow(clippy::cast_precision_loss)]
     pub fn emissions(self, energy: Microjoules, pue: Pue) -> Grams {
         Grams(energy.get() as f64 / Self::MICROJOULES_PER_KWH * self.0 * pue.0)
+    }
+}
+
+/// Volume of water in litres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Litres(pub f64);
+
+impl AddAssign for Litres {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+/// Water usage effectiveness (ISO/IEC 30134-9): litres of water that the site uses for each kilowatt-hour of IT
+/// energy.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LitresPerKwh(pub f64);
+
+impl LitresPerKwh {
+    /// The water for `energy`.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn water(self, energy: Microjoules) -> Litres {
+        Litres(energy.get() as f64 / GramsPerKwh::MICROJOULES_PER_KWH * self.0)
+    }
+}
+
+/// A moment of wall-clock time, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// Later than any other.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// Wraps a count of milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Wraps a count of seconds.
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000))
+    }
+
+    /// The moment this long after the epoch.
+    pub fn since_epoch(time: Duration) -> Self {
+        Self(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The count of milliseconds.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds since the epoch, for export only.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1e3
+    }
+
+    /// The time since `earlier`, or zero where that is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This long after.
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(Self::since_epoch(time).0))
+    }
+
+    /// This long before.
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(Self::since_epoch(time).0))
     }
 }
 

@@ -38,7 +38,7 @@ pub struct GridFactor {
     /// region's own, or empty for a configured constant without one.
     pub zone: Arc<str>,
     /// Who says so: `embedded`, `config`, or a live provider.
-    pub provider: &'static str,
+    pub provider: Arc<str>,
     /// What the factor covers: `lifecycle` or `direct`; empty where the operator did not say.
     pub basis: &'static str,
     /// `measured`, `estimated`, `forecast`, `stale` or `static`.
@@ -158,7 +158,7 @@ fn configured(intensity: f64, settings: &FactorSettings) -> Result<GridFactor, F
     let place = settings.zone.as_deref().or(settings.cloud.as_deref()).unwrap_or_default();
     Ok(GridFactor {
         zone: place.trim().into(),
-        provider: "config",
+        provider: "config".into(),
         basis: settings.basis.map_or("", Basis::as_str),
         quality: "static",
         intensity: GramsPerKwh(intensity),
@@ -168,7 +168,7 @@ fn configured(intensity: f64, settings: &FactorSettings) -> Result<GridFactor, F
 fn embedded(origin: &ZoneFactor) -> GridFactor {
     GridFactor {
         zone: Arc::clone(&origin.zone),
-        provider: "embedded",
+        provider: "embedded".into(),
         basis: origin.basis.as_str(),
         quality: "static",
         intensity: origin.intensity,

@@ -1,8 +1,16 @@
 //! How dirty the electricity was: from energy to grams of CO2 equivalent.
 //!
-//! [`zones`] looks up embedded yearly averages by grid zone or cloud region; [`factors`] picks the one that
-//! applies from the settings. Every factor says what it covers (life cycle or direct emissions), of which year
-//! it is and who published it: factors of different basis or vintage aren't comparable.
+//! [`providers`] ask live sources in threads of their own, as often as [`schedule`] says, and put what they get as
+//! [`series`] on the [`grid::GridBoard`]. [`pricing`] picks the figure that holds at a moment: the preferred source's,
+//! else the next one's, else the embedded yearly average ([`zones`], [`factors`]). Every figure says what it covers (life
+//! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
 pub mod factors;
+pub mod grid;
+pub mod http;
+pub mod market;
+pub mod pricing;
+pub mod providers;
+pub mod secret;
+pub mod series;
 pub mod zones;

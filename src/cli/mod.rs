@@ -135,7 +135,7 @@ fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
 
 /// The emission factors that the settings ask for.
 fn factors(loaded: &Loaded) -> Result<Factors, CliError> {
-    let Carbon { intensity, zone, cloud, basis, pue } = loaded.settings.carbon.clone();
+    let Carbon { intensity, zone, cloud, basis, pue, .. } = loaded.settings.carbon.clone();
     crate::carbon::factors::resolve(&FactorSettings { intensity, zone, cloud, basis, pue })
         .map_err(|error| CliError::factor(&loaded.origins, &error))
 }

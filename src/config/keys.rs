@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::source::ProviderKind;
 use super::types::{human_duration, parse_duration};
 
 /// Longer values are cut in messages.
@@ -81,10 +82,61 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of texts; one text is a list of one.
     Addresses,
+    /// A list of tables with [`SOURCE_KEYS`], or the names of sources that need no more than that.
+    Sources,
 }
 
 /// Idle power, of a device, a domain or all CPUs.
 pub(super) const WATTS: Kind = Kind::Number(0.0, 100_000.0, " (watts)");
+
+/// Emissions of making something.
+const KILOGRAMS: Kind = Kind::Number(0.0, 1_000_000.0, " (kg)");
+
+/// The keys of each entry of `carbon.source`.
+pub(super) const SOURCE_KEYS: &[(&str, Kind)] = &[
+    ("provider", Kind::OneOf(&PROVIDERS)),
+    ("zone", Kind::Text("DE")),
+    ("basis", Kind::OneOf(&["lifecycle", "direct"])),
+    ("url", Kind::Text("https://api.example.org/{zone}")),
+    ("token_file", Kind::Text("/etc/wattprint/token")),
+    ("user", Kind::Text("name")),
+    ("password_file", Kind::Text("/etc/wattprint/password")),
+    ("ca_file", Kind::Text("/etc/ssl/certs/internal.pem")),
+    ("interval", Kind::Span(Duration::from_secs(1), Duration::from_secs(86_400))),
+    ("header", Kind::Text("X-Api-Key")),
+    ("query", Kind::Text("grid_intensity")),
+    ("path", Kind::Text("/run/grid/intensity.json")),
+    ("items", Kind::Text("/data")),
+    ("value", Kind::Text("/intensity/actual")),
+    ("start", Kind::Text("/from")),
+    ("end", Kind::Text("/to")),
+    ("estimated", Kind::Text("/isEstimated")),
+    ("step", Kind::Span(Duration::from_secs(60), Duration::from_secs(86_400))),
+    ("unit", Kind::OneOf(&["g/kWh", "kg/MWh", "kg/kWh", "t/MWh", "lb/MWh"])),
+];
+
+/// The names of providers.
+const PROVIDERS: [&str; ProviderKind::ALL.len()] = {
+    let mut names = [""; ProviderKind::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = ProviderKind::ALL[at].as_str();
+        at += 1;
+    }
+    names
+};
+
+/// What a key of an entry of `carbon.source` may be; absent for one that isn't known.
+pub(super) fn source_kind(key: &str) -> Option<Kind> {
+    SOURCE_KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind)
+}
+
+/// The keys of an entry of `carbon.source`, sorted.
+pub(super) fn source_keys() -> String {
+    let mut names: Vec<&str> = SOURCE_KEYS.iter().map(|(key, _)| *key).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
 
 /// The table whose keys are the operator's own.
 pub(super) const BASELINE: &str = "baseline";
@@ -122,7 +174,28 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("carbon.zone", Kind::Text("FR")),
     ("carbon.cloud", Kind::Text("aws:eu-west-3")),
     ("carbon.basis", Kind::OneOf(&["lifecycle", "direct"])),
+    ("carbon.source", Kind::Sources),
+    ("carbon.max_age", Kind::Span(Duration::ZERO, Duration::from_secs(6 * 3600))),
+    ("carbon.startup_spread", Kind::Span(Duration::ZERO, Duration::from_secs(3600))),
     ("carbon.pue", Kind::Number(1.0, 10.0, "")),
+    ("carbon.pue_file", Kind::Text("/run/facility/pue")),
+    ("carbon.pue_url", Kind::Text("http://prometheus:9090")),
+    ("carbon.pue_query", Kind::Text("avg(datacenter_pue)")),
+    ("carbon.wue", Kind::Number(0.0, 100.0, " (litres per kWh)")),
+    ("market.share", Kind::Number(0.0, 1.0, "")),
+    ("market.intensity", Kind::Number(0.0, 2000.0, " (g/kWh)")),
+    ("market.windows_file", Kind::Text("/etc/wattprint/certificates.csv")),
+    ("market.residual", Kind::Number(0.0, 2000.0, " (g/kWh)")),
+    ("embodied.enabled", Kind::Switch),
+    ("embodied.server_kg", KILOGRAMS),
+    ("embodied.server_low_kg", KILOGRAMS),
+    ("embodied.server_high_kg", KILOGRAMS),
+    ("embodied.gpu_kg", KILOGRAMS),
+    ("embodied.gpu_low_kg", KILOGRAMS),
+    ("embodied.gpu_high_kg", KILOGRAMS),
+    ("embodied.source", Kind::Text("vendor's product carbon footprint of 2025")),
+    ("embodied.lifespan_years", Kind::Number(1.0, 20.0, " (years)")),
+    ("state.dir", Kind::Text("/var/lib/wattprint")),
     ("log.level", Kind::OneOf(&["error", "warn", "info", "debug", "trace"])),
     ("log.format", Kind::OneOf(&["text", "json"])),
     ("simulate", Kind::Switch),
@@ -192,6 +265,13 @@ impl Kind {
                 };
                 (!addresses.is_empty()).then(|| Value::from(addresses))
             }
+            // Those of a file are read entry by entry, so that an error can name the line.
+            Self::Sources => {
+                let names = given.text()?.split(',').map(str::trim).filter(|name| !name.is_empty());
+                let entries = names
+                    .map(|name| PROVIDERS.contains(&name).then(|| serde_json::json!({ "provider": name })));
+                entries.collect::<Option<Vec<Value>>>().map(Value::from)
+            }
         }
     }
 
@@ -213,6 +293,11 @@ impl Kind {
             ),
             Self::OneOf(words) => words.join(", "),
             Self::Text(example) => format!("a text, such as \"{example}\""),
+            Self::Sources => format!(
+                "names with commas between ({}), or tables, [[carbon.source]], with the keys {}",
+                PROVIDERS.join(", "),
+                source_keys(),
+            ),
             Self::Addresses => "at least one address, such as \":10125\" or [\"127.0.0.1:10125\"]".to_owned(),
         }
     }
@@ -252,7 +337,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::Settings;
+    use crate::config::{Settings, Source};
 
     #[test]
     fn the_table_and_the_settings_have_the_same_keys() {
@@ -278,6 +363,7 @@ mod tests {
             let given = match defaults.pointer(&pointer).unwrap() {
                 Value::Null => continue,
                 Value::String(text) => Given::Text(text.clone()),
+                Value::Array(items) if items.is_empty() => Given::Word(String::new()),
                 Value::Array(_) => Given::List(vec![Given::Text(":10125".to_owned())]),
                 other => Given::Word(other.to_string()),
             };
@@ -288,6 +374,22 @@ mod tests {
                 for word in *words {
                     let settings = serde_json::json!({ table: { name: word } });
                     assert!(serde_json::from_value::<Settings>(settings).is_ok(), "{key} = {word}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_and_a_source_have_the_same_keys() {
+        let source = serde_json::to_value(Source::new(ProviderKind::Neso)).unwrap();
+        let fields: BTreeSet<&str> = source.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, SOURCE_KEYS.iter().map(|(key, _)| *key).collect());
+        for (key, kind) in SOURCE_KEYS {
+            if let Kind::OneOf(words) = kind {
+                for word in *words {
+                    let mut entry = serde_json::json!({ "provider": "neso" });
+                    entry[key] = Value::from(*word);
+                    assert!(serde_json::from_value::<Source>(entry).is_ok(), "{key} = {word}");
                 }
             }
         }

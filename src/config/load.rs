@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Map};
 use serde_json::Value;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::keys::{self, Given, Kind};
 use crate::config::Settings;
@@ -199,6 +199,11 @@ impl Layers {
             fields.sort_by_key(|(field, _)| field.span().start);
             for (field, value) in fields {
                 let key = format!("{table}.{}", field.get_ref());
+                if let (Some(Kind::Sources), DeValue::Array(entries)) = (keys::kind(&key), value.get_ref()) {
+                    let entries = sources(&key, entries, &line)?;
+                    self.0.insert(key, (Value::from(entries), line(field.span().start)));
+                    continue;
+                }
                 self.add(line(field.span().start), &key, &given(value.get_ref()))?;
             }
         }
@@ -260,6 +265,49 @@ impl Layers {
         }
         Ok(loaded)
     }
+}
+
+/// The entries of an array of tables with a source each.
+fn sources(
+    key: &str,
+    entries: &DeArray<'_>,
+    line: &impl Fn(usize) -> String,
+) -> Result<Vec<Value>, ConfigError> {
+    let mut sources = Vec::new();
+    for (number, entry) in entries.iter().enumerate() {
+        let wrong = |origin: String, key: String, value: &Given, allowed: String| ConfigError::NotAllowed {
+            origin,
+            key,
+            value: value.shown(),
+            allowed,
+        };
+        let name = format!("{key}[{number}]");
+        let origin = line(entry.span().start);
+        let DeValue::Table(fields) = entry.get_ref() else {
+            let given = given(entry.get_ref());
+            return Err(wrong(origin, name, &given, Kind::Sources.allowed(&given)));
+        };
+        let mut fields: Vec<_> = fields.iter().collect();
+        fields.sort_by_key(|(field, _)| field.span().start);
+        let mut source = serde_json::Map::new();
+        for (field, value) in fields {
+            let origin = line(field.span().start);
+            let key = format!("{name}.{}", field.get_ref());
+            let Some(kind) = keys::source_kind(field.get_ref()) else {
+                return Err(ConfigError::UnknownKey { origin, key, allowed: keys::source_keys() });
+            };
+            let given = given(value.get_ref());
+            let Some(value) = kind.read(&given) else {
+                return Err(wrong(origin, key, &given, kind.allowed(&given)));
+            };
+            source.insert(field.get_ref().to_string(), value);
+        }
+        if !source.contains_key("provider") {
+            return Err(wrong(origin, name, &Given::Table, "a table with at least a provider".to_owned()));
+        }
+        sources.push(Value::from(source));
+    }
+    Ok(sources)
 }
 
 fn unknown(origin: String, key: &str) -> ConfigError {

@@ -161,7 +161,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
         ],
         grid: GridFactor {
             zone: "FR".into(),
-            provider: "embedded",
+            provider: "embedded".into(),
             basis: "lifecycle",
             quality: "static",
             intensity: GramsPerKwh(44.2),

@@ -12,7 +12,7 @@ fn cloud(region: &str) -> FactorSettings {
 fn nothing_configured_is_the_world_average_and_says_so() {
     let factors = resolve(&FactorSettings::default()).unwrap();
     assert_eq!(&*factors.grid.zone, "world");
-    assert_eq!((factors.grid.provider, factors.grid.quality), ("embedded", "static"));
+    assert_eq!((&*factors.grid.provider, factors.grid.quality), ("embedded", "static"));
     assert_eq!(factors.grid.basis, "lifecycle");
     assert!((400.0..520.0).contains(&factors.grid.intensity.0));
     assert_eq!((factors.pue, factors.pue_configured), (Pue(1.0), false));
@@ -38,7 +38,7 @@ fn constant_beats_zone_beats_cloud() {
         factors.grid,
         GridFactor {
             zone: "DE".into(),
-            provider: "config",
+            provider: "config".into(),
             basis: "",
             quality: "static",
             intensity: GramsPerKwh(12.5),
@@ -47,9 +47,9 @@ fn constant_beats_zone_beats_cloud() {
     assert_eq!((factors.origin, factors.pue, factors.pue_configured), (None, Pue(1.3), true));
 
     let factors = resolve(&FactorSettings { intensity: None, ..all.clone() }).unwrap();
-    assert_eq!((&*factors.grid.zone, factors.grid.provider), ("DE", "embedded"));
+    assert_eq!((&*factors.grid.zone, &*factors.grid.provider), ("DE", "embedded"));
     let factors = resolve(&FactorSettings { intensity: None, zone: None, ..all }).unwrap();
-    assert_eq!((&*factors.grid.zone, factors.grid.provider), ("FR", "embedded"));
+    assert_eq!((&*factors.grid.zone, &*factors.grid.provider), ("FR", "embedded"));
     assert!(factors.origin.is_some_and(|origin| origin.year >= 2020));
 }
 

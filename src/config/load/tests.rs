@@ -2,7 +2,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Basis, LogFormat};
+use crate::config::{Basis, LogFormat, ProviderKind, Source};
 
 fn from_text(text: &str) -> Result<Settings, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
@@ -232,4 +232,48 @@ fn a_variable_that_is_no_text_is_an_error_where_it_is_a_setting() {
 fn a_named_file_must_be_there() {
     let error = load(Some(Path::new("/nonexistent/wattprint.toml")), [], &[]).unwrap_err();
     assert!(error.to_string().starts_with("/nonexistent/wattprint.toml: No such file"), "{error}");
+}
+
+#[test]
+fn sources_are_tables_in_a_file_and_names_elsewhere() {
+    let file = "[carbon]\nzone = \"FR\"\n[[carbon.source]]\nprovider = \"rte\"\n[[carbon.source]]\n\
+                provider = \"electricity_maps\"\ntoken_file = \"em\"\ninterval = \"10m\"\n";
+    let settings = from_text(file).unwrap();
+    let [rte, maps] = &settings.carbon.source[..] else { panic!("{:?}", settings.carbon.source) };
+    assert_eq!(*rte, Source::new(ProviderKind::Rte));
+    assert_eq!(maps.interval, Some(Duration::from_secs(600)));
+    assert_eq!(maps.token_file.as_deref(), Some(Path::new("em")));
+    let names = Flag {
+        name: "--carbon.source".to_owned(),
+        key: "carbon.source".to_owned(),
+        values: vec!["neso, energy_charts".to_owned()],
+    };
+    let settings = load(Some(Path::new("/dev/null")), [], &[names]).unwrap().settings;
+    let kinds: Vec<_> = settings.carbon.source.iter().map(|source| source.provider).collect();
+    assert_eq!(kinds, [ProviderKind::Neso, ProviderKind::EnergyCharts]);
+}
+
+#[test]
+fn a_bad_source_is_named_by_its_line_and_key() {
+    for (file, expected) in [
+        (
+            "[[carbon.source]]\nprovider = \"nesso\"\n",
+            ": line 2: carbon.source[0].provider = \"nesso\": allowed is ",
+        ),
+        (
+            "[[carbon.source]]\nprovider = \"rte\"\ntoken = \"x\"\n",
+            ": line 3: unknown key \"carbon.source[0].token\"",
+        ),
+        (
+            "[[carbon.source]]\nzone = \"FR\"\n",
+            ": line 1: carbon.source[0] = a table: allowed is a table with at least",
+        ),
+        (
+            "[carbon]\nsource = [\"rte\"]\n",
+            ": line 2: carbon.source[0] = \"rte\": allowed is names with commas",
+        ),
+    ] {
+        let error = from_text(file).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }

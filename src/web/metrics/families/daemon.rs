@@ -13,7 +13,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "Emission factor of the grid in force, in grams of CO2 equivalent per kilowatt-hour.",
         |source, out| {
             let grid = &source.snapshot.grid;
-            let labels = [&*grid.zone, grid.provider, grid.basis, grid.quality];
+            let labels = [&*grid.zone, &*grid.provider, grid.basis, grid.quality];
             out.push(&labels, &[], grid.intensity.0);
         },
     ),

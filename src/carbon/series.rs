@@ -1,0 +1,146 @@
+//! What one source says about one grid over time: half-open slots with a value and its quality.
+//!
+//! Slots never overlap and nothing is interpolated: a moment that no slot covers is not known.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{GramsPerKwh, UnixTime};
+
+/// More slots than any source has reason to give: 12 days of 5 minutes.
+const MAX_SLOTS: usize = 3_456;
+
+/// How a slot's value came about; better ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlotQuality {
+    /// Said before the slot's time.
+    Forecast,
+    /// Made from other data than the grid's own of that time; the source may revise it.
+    Estimated,
+    /// From the grid's own figures of that time.
+    Measured,
+}
+
+impl SlotQuality {
+    /// The value of the `quality` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forecast => "forecast",
+            Self::Estimated => "estimated",
+            Self::Measured => "measured",
+        }
+    }
+}
+
+/// One value from `start` up to, but without, `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Its first moment.
+    #[serde(rename = "start_unix_ms")]
+    pub start: UnixTime,
+    /// The first moment after it.
+    #[serde(rename = "end_unix_ms")]
+    pub end: UnixTime,
+    /// The intensity in it.
+    #[serde(rename = "grams_per_kwh")]
+    pub intensity: GramsPerKwh,
+    /// How that is known.
+    pub quality: SlotQuality,
+}
+
+impl Slot {
+    /// Its length.
+    pub const fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    fn covers(&self, time: UnixTime) -> bool {
+        self.start <= time && time < self.end
+    }
+}
+
+/// Slots in the order of time; no two overlap.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Series {
+    slots: Vec<Slot>,
+}
+
+impl Series {
+    /// The slots of one answer, in any order, with repetitions and overlaps.
+    pub fn new(slots: impl IntoIterator<Item = Slot>) -> Self {
+        let mut series = Self::default();
+        series.insert(slots);
+        series
+    }
+
+    /// Takes in what a later answer says. For any moment the better quality stays; of the same quality the later
+    /// answer wins, and within one answer the shorter slot, then the one that comes last.
+    pub fn insert(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        let mut slots: Vec<Slot> = slots.into_iter().filter(|slot| slot.start < slot.end).collect();
+        slots.sort_by_key(|slot| (slot.quality, std::cmp::Reverse(slot.length())));
+        for slot in slots {
+            self.insert_one(slot);
+        }
+    }
+
+    fn insert_one(&mut self, new: Slot) {
+        let mut pieces = vec![new];
+        let mut kept = Vec::with_capacity(self.slots.len() + 2);
+        for old in self.slots.drain(..) {
+            if old.quality > new.quality {
+                pieces = pieces.into_iter().flat_map(|piece| without(piece, &old)).collect();
+                kept.push(old);
+            } else {
+                kept.extend(without(old, &new));
+            }
+        }
+        kept.append(&mut pieces);
+        kept.sort_by_key(|slot| slot.start);
+        self.slots = kept;
+    }
+
+    /// Forgets what ended before `from`, and what is more than a series may hold.
+    pub fn prune(&mut self, from: UnixTime) {
+        self.slots.retain(|slot| slot.end > from);
+        self.slots.truncate(MAX_SLOTS);
+    }
+
+    /// The slots.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The slot that covers a moment.
+    pub fn at(&self, time: UnixTime) -> Option<&Slot> {
+        self.slots.get(self.first_ending_after(time)).filter(|slot| slot.covers(time))
+    }
+
+    /// The last slot that had ended by then.
+    pub fn last_before(&self, time: UnixTime) -> Option<&Slot> {
+        self.slots.get(self.first_ending_after(time).checked_sub(1)?)
+    }
+
+    /// The next moment after `time` at which a slot begins or ends.
+    pub fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
+        let slot = self.slots.get(self.first_ending_after(time))?;
+        Some(if slot.start > time { slot.start } else { slot.end })
+    }
+
+    fn first_ending_after(&self, time: UnixTime) -> usize {
+        self.slots.partition_point(|slot| slot.end <= time)
+    }
+}
+
+/// What is left of a slot where another one takes its place.
+fn without(slot: Slot, other: &Slot) -> impl Iterator<Item = Slot> + use<> {
+    let head = Slot { end: slot.end.min(other.start), ..slot };
+    let tail = Slot { start: slot.start.max(other.end), ..slot };
+    // Where they don't overlap, one of the two is the whole slot and the other is empty or turned around.
+    [head, tail].into_iter().filter(|part| part.start < part.end)
+}
+
+#[cfg(test)]
+mod tests;
