@@ -3,6 +3,7 @@
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -10,6 +11,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use wattprint::attribution::apportion::apportion;
 use wattprint::attribution::cpu::CpuWeights;
 use wattprint::carbon::factors::{FactorSettings, resolve};
+use wattprint::carbon::grid::GridBoard;
+use wattprint::carbon::market::Market;
+use wattprint::carbon::pricing::Pricer;
 use wattprint::config::Settings;
 use wattprint::meters::Tick;
 use wattprint::sampler::{Clock, Sampler};
@@ -90,7 +94,9 @@ fn sampling(criterion: &mut Criterion) {
         settings.path.procfs = dir.path().join("proc");
         settings.path.sysfs = dir.path().join("sys");
         let (Ok(factors), Ok(clock)) = (resolve(&FactorSettings::default()), Clock::new()) else { return };
-        let mut sampler = Sampler::new(&settings, factors, clock, 10_000);
+        let pricer = Pricer::new(factors, None, Duration::ZERO, Market::default(), None);
+        let board = Arc::new(GridBoard::new(vec![]));
+        let mut sampler = Sampler::new(&settings, pricer, board, clock, 10_000);
         let mut now = Duration::from_secs(1);
         let mut tick = || {
             now += Duration::from_secs(1);

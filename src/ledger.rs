@@ -1,11 +1,13 @@
 //! Monotone totals per owner and component, in joules and grams; how long they are kept, and how many.
 //!
 //! Every microjoule that enters a component goes to exactly one [`Beneficiary`], so the sums agree at all times.
-//! Grams are added at once with the factor that holds in the tick: a later factor never touches them.
+//! Grams and litres are added at once, at the rates of the time that the energy was drawn in: what is learned of that time
+//! later never touches them.
 
 mod account;
 mod devices;
 mod dormant;
+mod footprint;
 mod processes;
 
 use std::collections::BTreeMap;
@@ -14,8 +16,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::carbon::pricing::Rates;
 use crate::meters::Component;
-use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules, Pue};
+use crate::units::{CpuTime, GramsPerKwh, Microjoules};
 use crate::workloads::owner::{Owner, OwnerKind};
 use crate::workloads::owners::{OwnerId, OwnerTable};
 
@@ -23,6 +26,7 @@ pub use account::{Account, Totals};
 use devices::DeviceBooks;
 pub use devices::{DeviceBook, DeviceIndex};
 use dormant::Dormant;
+pub use footprint::Footprint;
 pub use processes::{ProcessAccount, ProcessBook, ProcessName};
 
 /// Which part of an owner's energy it is; the `state` label.
@@ -138,8 +142,8 @@ impl Reason {
 pub struct ComponentBook {
     /// All energy since the daemon started.
     pub energy: Microjoules,
-    /// Its emissions.
-    pub emissions: Grams,
+    /// What it caused.
+    pub footprint: Footprint,
     /// The same energy by who it went to, by [`Beneficiary::index`].
     pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
     /// The unattributed part by reason.
@@ -156,8 +160,7 @@ pub struct Ledger {
     dormant: Dormant,
     processes: ProcessBook,
     retention: Duration,
-    intensity: GramsPerKwh,
-    pue: Pue,
+    rates: Rates,
 }
 
 impl Ledger {
@@ -176,15 +179,13 @@ impl Ledger {
             dormant: Dormant::new(max_dormant),
             processes: ProcessBook::new(retention, max_processes, max_gpu_processes),
             retention,
-            intensity: GramsPerKwh(0.0),
-            pue: Pue(1.0),
+            rates: Rates { location: GramsPerKwh(0.0), market: None, water: None },
         }
     }
 
-    /// Opens a tick: notes who came and who ended, and takes the emission factors that hold now.
-    pub fn begin(&mut self, now: Duration, owners: &mut OwnerTable, intensity: GramsPerKwh, pue: Pue) {
-        self.intensity = intensity;
-        self.pue = pue;
+    /// Opens a tick: notes who came and who ended, and takes the rates of the tick.
+    pub fn begin(&mut self, now: Duration, owners: &mut OwnerTable, rates: Rates) {
+        self.rates = rates;
         self.accounts.resize_with(owners.bound(), Account::default);
         for index in 0..self.accounts.len() {
             let Some(id) = OwnerId::from_index(index) else {
@@ -218,6 +219,11 @@ impl Ledger {
         self.processes.begin(now);
     }
 
+    /// Takes the rates of the time that the energy was drawn in that is booked from now on.
+    pub fn set_rates(&mut self, rates: Rates) {
+        self.rates = rates;
+    }
+
     /// Books energy of an owner.
     pub fn book(
         &mut self,
@@ -230,9 +236,9 @@ impl Ledger {
         if energy.is_zero() {
             return;
         }
-        let grams = self.enter(component, Beneficiary::Owner(kind), energy);
+        let footprint = self.enter(component, Beneficiary::Owner(kind), energy);
         if let Some(account) = self.accounts.get_mut(id.index()) {
-            account.add(component, state, energy, grams);
+            account.add(component, state, energy, footprint);
             account.add_in_tick(component, energy);
         }
     }
@@ -260,10 +266,10 @@ impl Ledger {
         if energy.is_zero() {
             return;
         }
-        let grams = self.enter(Component::Gpu, Beneficiary::Owner(kind), energy);
+        let footprint = self.enter(Component::Gpu, Beneficiary::Owner(kind), energy);
         self.devices.add(device, Beneficiary::Owner(kind), energy);
         if let Some(account) = self.accounts.get_mut(id.index()) {
-            account.add(Component::Gpu, state, energy, grams);
+            account.add(Component::Gpu, state, energy, footprint);
             account.totals.add_gpu(device, energy);
             account.add_in_tick(Component::Gpu, in_tick);
         }
@@ -329,16 +335,16 @@ impl Ledger {
         &mut self.processes
     }
 
-    fn enter(&mut self, component: Component, to: Beneficiary, energy: Microjoules) -> Grams {
-        let grams = self.intensity.emissions(energy, self.pue);
+    fn enter(&mut self, component: Component, to: Beneficiary, energy: Microjoules) -> Footprint {
+        let footprint = Footprint::of(energy, &self.rates);
         if let Some(book) = self.components.get_mut(component.index()) {
             book.energy += energy;
-            book.emissions += grams;
+            book.footprint += footprint;
             if let Some(sum) = book.by_beneficiary.get_mut(to.index()) {
                 *sum += energy;
             }
         }
-        grams
+        footprint
     }
 }
 

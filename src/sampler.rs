@@ -5,6 +5,7 @@ mod beyond;
 mod clock;
 mod gpu;
 mod picture;
+mod prices;
 mod watch;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use tracing::warn;
 
 use crate::attribution::baseline::Baselines;
 use crate::attribution::cpu::CpuWeights;
-use crate::carbon::factors::Factors;
+use crate::carbon::grid::GridBoard;
+use crate::carbon::pricing::Pricer;
 use crate::config::{Collectors, Settings};
 use crate::gpu::{GpuBank, GpuSettings, Now};
 use crate::ledger::Ledger;
@@ -23,7 +25,7 @@ use crate::meters::cpu_table;
 use crate::meters::estimate::TabulatedCpu;
 use crate::meters::{CollectorOutcome, MeterBank, MeterSettings, ModelSettings, Tick};
 use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
-use crate::units::Watts;
+use crate::units::{UnixTime, Watts};
 use crate::workloads::{ReadFailure, ReaderSettings, WorkloadReader};
 
 pub use clock::{Clock, ClockError};
@@ -63,7 +65,7 @@ pub struct Sampler {
     weights: CpuWeights,
     baselines: Baselines,
     ledger: Ledger,
-    factors: Factors,
+    prices: prices::Prices,
     books: attribute::Books,
     gpu_books: gpu::GpuBooks,
     log: watch::ChangeLog,
@@ -74,8 +76,15 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Finds what can be read. `open_files` is how many files may be kept open.
-    pub fn new(settings: &Settings, factors: Factors, clock: Clock, open_files: usize) -> Self {
+    /// Finds what can be read. Energy is priced by `pricer`, which learns of live figures from `board`; `open_files` is
+    /// how many files may be kept open.
+    pub fn new(
+        settings: &Settings,
+        pricer: Pricer,
+        board: Arc<GridBoard>,
+        clock: Clock,
+        open_files: usize,
+    ) -> Self {
         let limits = &settings.limits;
         let reader = ReaderSettings {
             procfs: settings.path.procfs.clone(),
@@ -98,7 +107,7 @@ impl Sampler {
             baselines: Baselines::new(baselines),
             // As many absent units are remembered as present ones are shown.
             ledger: Ledger::new(limits.retention, limits.processes, limits.gpu_processes, limits.workloads),
-            factors,
+            prices: prices::Prices::new(pricer, board),
             books: attribute::Books::default(),
             gpu_books: gpu::GpuBooks::new(&settings.path.procfs),
             log: watch::ChangeLog::default(),
@@ -132,8 +141,8 @@ impl Sampler {
     }
 
     /// The emission factors in use.
-    pub fn factors(&self) -> &Factors {
-        &self.factors
+    pub fn pricer(&self) -> &Pricer {
+        self.prices.pricer()
     }
 
     /// Ticks until it is told to stop or the sender is gone, and publishes each picture. The first look only takes
@@ -168,6 +177,12 @@ impl Sampler {
 
     /// Does one tick that ends `now`, and gives the picture.
     pub fn tick(&mut self, now: Tick) -> Snapshot {
+        self.tick_at(now, self.clock.unix())
+    }
+
+    /// Does one tick that ends `now`, which is `wall` after the Unix epoch. Wherever the wall clock was set to since the
+    /// last tick, the energy of this one was drawn in the time just before.
+    pub fn tick_at(&mut self, now: Tick, wall: Duration) -> Snapshot {
         let elapsed = self.last.map_or(Duration::ZERO, |last| now.monotonic.saturating_sub(last.monotonic));
         self.last = Some(now);
         let mut collectors = Vec::new();
@@ -195,12 +210,8 @@ impl Sampler {
         let gpus = self.gpus.collect();
         self.note_all(&mut collectors, &gpus.collectors, begun);
 
-        self.ledger.begin(
-            now.boottime,
-            self.workloads.owners_mut(),
-            self.factors.grid.intensity,
-            self.factors.pue,
-        );
+        let rates = self.prices.begin(UnixTime::since_epoch(wall), elapsed);
+        self.ledger.begin(now.boottime, self.workloads.owners_mut(), rates);
         self.attribute(&usage, &readings, &gpus, now, elapsed);
         self.sequence = self.sequence.saturating_add(1);
         // The first look can't tell yet which meters will do.
@@ -214,7 +225,7 @@ impl Sampler {
                 }
             }
         }
-        let snapshot = self.picture(now, elapsed, collectors, &usage, readings.reports, &gpus);
+        let snapshot = self.picture((now, wall), elapsed, collectors, &usage, readings.reports, &gpus);
         // By now each meter that is there has been found.
         if !self.baselines_checked && snapshot.sequence >= 2 && self.gpus.is_settled() {
             self.baselines_checked = true;

@@ -6,13 +6,15 @@ mod text;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::carbon::grid::GridBoard;
 use crate::cli::serve::web_settings;
-use crate::cli::{CliError, factors, raise_open_files};
+use crate::cli::{CliError, pricer, raise_open_files};
 use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
@@ -141,7 +143,8 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     // What `serve` would refuse is refused here, too.
     web_settings(loaded)?;
     let clock = Clock::new()?;
-    let mut sampler = Sampler::new(settings, factors(loaded)?, clock, raise_open_files());
+    let board = Arc::new(GridBoard::new(vec![]));
+    let mut sampler = Sampler::new(settings, pricer(loaded)?, board, clock, raise_open_files());
     sampler.tick(clock.now());
     let mut snapshot = look(&mut sampler, clock);
     // Drivers may take their time to begin.
@@ -235,7 +238,7 @@ fn meter_report(status: &MeterStatus, survey: Option<&MeterSurvey>) -> MeterRepo
 }
 
 fn carbon(sampler: &Sampler) -> CarbonReport {
-    let factors = sampler.factors();
+    let factors = sampler.pricer().fallback();
     CarbonReport {
         zone: factors.grid.zone.to_string(),
         intensity_grams_per_kwh: factors.grid.intensity.0,

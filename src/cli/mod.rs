@@ -10,8 +10,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::carbon::factors::{FactorError, FactorSettings, Factors};
+use crate::carbon::market::Market;
+use crate::carbon::pricing::Pricer;
 use crate::config::{Carbon, ConfigError, Loaded, Origins};
 use crate::sampler::ClockError;
+use crate::units::LitresPerKwh;
 use crate::web::WebError;
 
 /// Bad usage or a bad configuration.
@@ -131,6 +134,12 @@ fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
     // Nothing is left to be done where even this can't be written.
     let _ = writeln!(err, "wattprint: {error}");
     error.exit_code()
+}
+
+/// What energy costs by the settings, without any live figure.
+fn pricer(loaded: &Loaded) -> Result<Pricer, CliError> {
+    let Carbon { basis, max_age, wue, .. } = loaded.settings.carbon;
+    Ok(Pricer::new(factors(loaded)?, basis, max_age, Market::default(), wue.map(LitresPerKwh)))
 }
 
 /// The emission factors that the settings ask for.

@@ -13,7 +13,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::{CliError, factors, raise_open_files};
+use crate::carbon::grid::GridBoard;
+use crate::cli::{CliError, pricer, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::sampler::{Clock, Ending, Order, Sampler};
 use crate::snapshot::SnapshotCell;
@@ -25,18 +26,18 @@ const SAMPLER_GRACE: Duration = Duration::from_millis(500);
 pub(super) fn run(loaded: &Loaded) -> Result<(), CliError> {
     let settings = &loaded.settings;
     start_log(settings);
-    let factors = factors(loaded)?;
+    let pricer = pricer(loaded)?;
     let web = web_settings(loaded)?;
     let clock = Clock::new()?;
     let listeners = web::bind(&web.listen)?;
     info!(version = env!("CARGO_PKG_VERSION"), "wattprint starts");
-    if let Some(notice) = factors.notice() {
+    if let Some(notice) = pricer.fallback().notice() {
         warn!("{notice}");
     }
     if settings.simulate {
         warn!("simulated: the meters are made up, no figure is real");
     }
-    let sampler = Sampler::new(settings, factors, clock, raise_open_files());
+    let sampler = Sampler::new(settings, pricer, Arc::new(GridBoard::new(vec![])), clock, raise_open_files());
     info!(layout = %sampler.workloads().layout(), "cgroups");
     let cell = Arc::new(SnapshotCell::new());
     let (orders, ordered) = mpsc::channel();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{DeviceIndex, State};
+use crate::ledger::{DeviceIndex, Footprint, State};
 use crate::meters::Component;
-use crate::units::{CpuTime, Grams, Microjoules};
+use crate::units::{CpuTime, Microjoules};
 use crate::workloads::owner::Owner;
 
 /// What an owner used since it was first seen; nothing in here ever falls.
@@ -14,7 +14,7 @@ pub struct Totals {
     /// CPU time.
     pub cpu_time: CpuTime,
     energy: [[Microjoules; State::ALL.len()]; Component::ALL.len()],
-    emissions: [Grams; Component::ALL.len()],
+    footprints: [Footprint; Component::ALL.len()],
     /// The part of the GPU energy of each card that was used; few owners have any.
     gpus: Vec<(DeviceIndex, Microjoules)>,
 }
@@ -29,9 +29,9 @@ impl Totals {
             .unwrap_or_default()
     }
 
-    /// Emissions of one component.
-    pub fn emissions(&self, component: Component) -> Grams {
-        self.emissions.get(component.index()).copied().unwrap_or_default()
+    /// What was caused in one component.
+    pub fn footprint(&self, component: Component) -> Footprint {
+        self.footprints.get(component.index()).copied().unwrap_or_default()
     }
 
     /// GPU energy, card by card, of the cards that were used.
@@ -47,15 +47,15 @@ impl Totals {
         }
     }
 
-    /// Adds energy and its emissions.
-    pub fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
+    /// Adds energy and what it caused.
+    pub fn add(&mut self, component: Component, state: State, energy: Microjoules, footprint: Footprint) {
         if let Some(sum) =
             self.energy.get_mut(component.index()).and_then(|states| states.get_mut(state.index()))
         {
             *sum += energy;
         }
-        if let Some(sum) = self.emissions.get_mut(component.index()) {
-            *sum += grams;
+        if let Some(sum) = self.footprints.get_mut(component.index()) {
+            *sum += footprint;
         }
     }
 }
@@ -99,8 +99,14 @@ impl Account {
         self.ended_at.map(|at| now.saturating_sub(at))
     }
 
-    pub(crate) fn add(&mut self, component: Component, state: State, energy: Microjoules, grams: Grams) {
-        self.totals.add(component, state, energy, grams);
+    pub(crate) fn add(
+        &mut self,
+        component: Component,
+        state: State,
+        energy: Microjoules,
+        footprint: Footprint,
+    ) {
+        self.totals.add(component, state, energy, footprint);
     }
 
     /// Adds to what the power in this tick is told from.

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ledger::{State, Totals};
+use crate::ledger::{Footprint, State, Totals};
 use crate::meters::Component;
-use crate::units::{Grams, Microjoules};
+use crate::units::Microjoules;
 use crate::workloads::owner::Owner;
 
 /// Half of what a process used counts no more after this time in the order of those that are shown. It is about
@@ -91,7 +91,7 @@ impl ProcessAccount {
     }
 
     fn add(&mut self, component: Component, state: State, energy: Microjoules, in_tick: Microjoules) {
-        self.totals.add(component, state, energy, Grams::default());
+        self.totals.add(component, state, energy, Footprint::default());
         if let Some(sum) = self.in_tick.get_mut(component.index()) {
             *sum += in_tick;
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::units::LitresPerKwh;
 use proptest::prelude::*;
 
 const RETENTION: Duration = Duration::from_secs(300);
@@ -11,8 +12,12 @@ fn ledger() -> Ledger {
     Ledger::new(RETENTION, 2, 1, 2)
 }
 
+fn rates(location: f64) -> Rates {
+    Rates { location: GramsPerKwh(location), market: None, water: None }
+}
+
 fn begin(ledger: &mut Ledger, owners: &mut OwnerTable, seconds: u64) {
-    ledger.begin(Duration::from_secs(seconds), owners, GramsPerKwh(360.0), Pue(1.0));
+    ledger.begin(Duration::from_secs(seconds), owners, rates(360.0));
 }
 
 fn name<'a>(pid: u32, comm: &'a Arc<str>, owner: Option<&'a Arc<Owner>>) -> ProcessName<'a> {
@@ -24,18 +29,29 @@ fn active(ledger: &Ledger, id: OwnerId) -> u64 {
 }
 
 #[test]
-fn grams_are_booked_with_the_factor_of_the_tick() {
+fn grams_are_booked_at_the_rates_of_their_time() {
     let (mut ledger, mut owners) = (ledger(), OwnerTable::new(10));
     let id = owners.acquire(unit("a.service"));
-    ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(360.0), Pue(1.0));
-    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(10_000_000_000));
-    ledger.begin(Duration::ZERO, &mut owners, GramsPerKwh(36.0), Pue(2.0));
-    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, Microjoules::new(10_000_000_000));
-    let grams = ledger.accounts[id.index()].totals.emissions(Component::Cpu).0;
-    assert!(
-        (grams - 1.2).abs() < 1e-9,
-        "10 kJ are 1 g at 360 g/kWh and 0.2 g at 36 g/kWh with PUE 2: {grams}"
-    );
+    let energy = Microjoules::new(10_000_000_000);
+    begin(&mut ledger, &mut owners, 0);
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, energy);
+    ledger.set_rates(Rates {
+        market: Some(GramsPerKwh(36.0)),
+        water: Some(LitresPerKwh(1.8)),
+        ..rates(72.0)
+    });
+    ledger.book(id, OwnerKind::Unit, Component::Cpu, State::Active, energy);
+    ledger.book_idle(Component::Cpu, energy);
+    let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-9, "{got} isn't {want}");
+    // 10 kJ are 1 g at 360 g/kWh, 0.2 g at 72, 0.1 g at 36, and 5 ml at 1.8 l/kWh.
+    let owner = ledger.accounts[id.index()].totals.footprint(Component::Cpu);
+    close(owner.location.0, 1.2);
+    close(owner.market.0, 0.1);
+    close(owner.water.0, 0.005);
+    let node = ledger.component(Component::Cpu).unwrap().footprint;
+    close(node.location.0, 1.4);
+    close(node.market.0, 0.2);
+    close(node.water.0, 0.01);
 }
 
 #[test]

@@ -80,8 +80,12 @@ impl Sampler {
         let mut shares = Vec::new();
         let mut booked = Microjoules::ZERO;
         for delta in &readings.components {
-            let late = delta.domains.iter().filter(|domain| domain.is_late).map(|domain| domain.energy).sum();
-            self.ledger.book_unattributed(delta.component, Reason::Outage, late);
+            for late in delta.domains.iter().filter(|domain| domain.is_late) {
+                self.ledger.set_rates(self.prices.over(late.elapsed));
+                self.ledger.book_unattributed(delta.component, Reason::Outage, late.energy);
+            }
+            let domains = delta.domains.iter().filter(|domain| !domain.is_late);
+            self.ledger.set_rates(self.prices.mean(domains.map(|domain| (domain.energy, domain.elapsed))));
             let Some(split) = self.split(delta, utilisation) else { continue };
             match delta.component {
                 Component::Cpu => self.ledger.book_idle(Component::Cpu, split.idle),
@@ -195,6 +199,7 @@ impl Sampler {
     /// Books what the whole-node meter shows beyond the components.
     fn book_other(&mut self, node: &DomainDelta) {
         let other = self.books.beyond_node.rest(node.energy, node.elapsed, |_| Microjoules::MAX);
+        self.ledger.set_rates(self.prices.over(node.elapsed));
         self.ledger.book_unattributed(Component::Other, Reason::NoEvidence, other);
         self.books.note(Component::Other, Some(node.quality), other.over(node.elapsed), other);
     }

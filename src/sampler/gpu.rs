@@ -144,6 +144,7 @@ impl Sampler {
                     delta.after_gap && (device.reading.is_none() || before != state.clients.keys());
                 let drawn_in = (!delta.after_gap).then_some(delta.elapsed);
                 let interval = Interval { device: index, drawn_in, elapsed };
+                self.ledger.set_rates(self.prices.over(delta.elapsed));
                 if is_strange {
                     self.ledger.book_gpu_unattributed(index, Reason::Outage, delta.energy);
                 } else {

@@ -21,7 +21,7 @@ impl Sampler {
     /// The node as it is at the end of this tick.
     pub(super) fn picture(
         &mut self,
-        now: Tick,
+        (now, wall): (Tick, Duration),
         elapsed: Duration,
         collectors: Vec<CollectorStatus>,
         usage: &WorkloadTick,
@@ -35,7 +35,7 @@ impl Sampler {
         let processes = self.ledger.processes_mut().choose();
         Snapshot {
             sequence: self.sequence,
-            unix_time: self.clock.unix(),
+            unix_time: wall,
             monotonic: now.monotonic,
             interval: self.interval,
             components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
@@ -52,8 +52,8 @@ impl Sampler {
                 .collect(),
             gpus: gpus.devices.iter().map(|device| self.gpu_totals(device)).collect(),
             gpu_pid_namespace_ok: self.gpu_books.pid_namespace_ok(),
-            grid: self.factors.grid.clone(),
-            pue: self.factors.pue,
+            grid: self.prices.pricer().factor_at(self.prices.now()),
+            pue: self.prices.pricer().pue_at(self.prices.now()),
             collectors,
             unattributed: self.unattributed(&known),
             series_dropped: self.series_dropped(usage),
@@ -70,7 +70,7 @@ impl Sampler {
             quality: state.quality,
             energy: book.energy,
             power: state.power,
-            emissions: book.emissions,
+            emissions: book.footprint.location,
             by_beneficiary: book.by_beneficiary,
         })
     }
@@ -92,7 +92,7 @@ impl Sampler {
             known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
                 component,
                 power: self.power(component, account.in_tick(component)),
-                emissions: account.totals.emissions(component),
+                emissions: account.totals.footprint(component).location,
             });
         Some(WorkloadTotals {
             owner: Arc::clone(owner),

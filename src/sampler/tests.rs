@@ -1,4 +1,5 @@
 use super::*;
+use crate::carbon::market::Market;
 use crate::meters::Component;
 use crate::snapshot::{Beneficiary, ComponentTotals, State};
 use crate::workloads::owner::{Owner, OwnerKind};
@@ -38,7 +39,9 @@ impl Node {
             intensity: settings.carbon.intensity,
             ..Default::default()
         });
-        let sampler = Sampler::new(&settings, factors.unwrap(), Clock::new().unwrap(), 100);
+        let pricer = Pricer::new(factors.unwrap(), None, Duration::ZERO, Market::default(), None);
+        let board = Arc::new(GridBoard::default());
+        let sampler = Sampler::new(&settings, pricer, board, Clock::new().unwrap(), 100);
         let mut node = Self { dir, sampler, seconds: 100, package: 5_000_000, dram: 1_000_000 };
         node.cpu("", 0);
         node.energy(0, 0);
