@@ -7,6 +7,7 @@
 mod account;
 mod devices;
 mod dormant;
+mod embodied;
 mod footprint;
 mod processes;
 
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 use crate::carbon::pricing::Rates;
 use crate::meters::Component;
-use crate::units::{CpuTime, GramsPerKwh, Microjoules};
+use crate::units::{CpuTime, Grams, GramsPerKwh, Microjoules};
 use crate::workloads::owner::{Owner, OwnerKind};
 use crate::workloads::owners::{OwnerId, OwnerTable};
 
@@ -26,6 +27,7 @@ pub use account::{Account, Totals};
 use devices::DeviceBooks;
 pub use devices::{DeviceBook, DeviceIndex};
 use dormant::Dormant;
+pub use embodied::Holder;
 pub use footprint::Footprint;
 pub use processes::{ProcessAccount, ProcessBook, ProcessName};
 
@@ -146,6 +148,8 @@ pub struct ComponentBook {
     pub footprint: Footprint,
     /// The same energy by who it went to, by [`Beneficiary::index`].
     pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
+    /// The embodied part of the footprint by who has the hardware, by [`Holder::index`].
+    pub embodied_by_holder: [Grams; Holder::ALL.len()],
     /// The unattributed part by reason.
     pub unattributed: BTreeMap<Reason, Microjoules>,
 }

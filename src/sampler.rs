@@ -3,7 +3,9 @@
 mod attribute;
 mod beyond;
 mod clock;
+mod embodied;
 mod gpu;
+mod outlook;
 mod picture;
 mod prices;
 mod watch;
@@ -16,6 +18,7 @@ use tracing::warn;
 
 use crate::attribution::baseline::Baselines;
 use crate::attribution::cpu::CpuWeights;
+use crate::carbon::amortise::Plan;
 use crate::carbon::grid::GridBoard;
 use crate::carbon::pricing::Pricer;
 use crate::config::{Collectors, Settings};
@@ -68,6 +71,8 @@ pub struct Sampler {
     prices: prices::Prices,
     books: attribute::Books,
     gpu_books: gpu::GpuBooks,
+    embodied: embodied::EmbodiedBooks,
+    ahead: outlook::Ahead,
     log: watch::ChangeLog,
     last: Option<Tick>,
     sequence: u64,
@@ -110,6 +115,8 @@ impl Sampler {
             prices: prices::Prices::new(pricer, board),
             books: attribute::Books::default(),
             gpu_books: gpu::GpuBooks::new(&settings.path.procfs),
+            embodied: embodied::EmbodiedBooks::new(Plan::new(&settings.embodied)),
+            ahead: outlook::Ahead::default(),
             log: watch::ChangeLog::default(),
             last: None,
             sequence: 0,

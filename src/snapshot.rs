@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+pub use crate::carbon::embodied::EmbodiedPart;
 pub use crate::carbon::factors::GridFactor;
+pub use crate::carbon::forecast::Outlook;
+pub use crate::carbon::grid::GridState;
 use crate::gpu::{GpuIdentity, Limitation};
-pub use crate::ledger::{Beneficiary, State};
+pub use crate::ledger::{Beneficiary, Holder, State};
 use crate::meters::{Component, Domain, MeterId, Quality};
-use crate::units::{Bytes, CpuTime, Grams, Microjoules, Pue, Watts};
+use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Litres, LitresPerKwh, Microjoules, Pue, Watts};
 use crate::workloads::owner::Owner;
 
 /// The node as it was at the end of one tick.
@@ -53,9 +55,28 @@ pub struct Snapshot {
     pub meters: Vec<MeterStatus>,
     /// The emission factor in force.
     pub grid: GridFactor,
+    /// How long ago its source was last heard; absent for a figure that isn't live.
+    #[serde(rename = "grid_age_seconds", serialize_with = "optional_seconds")]
+    pub grid_age: Option<Duration>,
+    /// The live sources and what they said.
+    #[serde(rename = "grid_sources", serialize_with = "sources")]
+    pub grid_state: Arc<GridState>,
+    /// What is ahead on the grid; absent without a forecast.
+    pub grid_outlook: Option<Arc<Outlook>>,
+    /// The market-based factor in force; absent where nothing is known of contracts.
+    pub market: Option<MarketFactor>,
     /// The overhead factor in force.
     #[serde(rename = "pue_ratio")]
     pub pue: Pue,
+    /// Whether that is the operator's word, or else 1 for want of any.
+    pub pue_configured: bool,
+    /// The site's use of water; absent where it isn't configured.
+    #[serde(rename = "wue_litres_per_kwh")]
+    pub wue: Option<LitresPerKwh>,
+    /// Emissions of making the hardware, by component; empty where they aren't counted or nothing is known of it.
+    pub embodied: Vec<EmbodiedTotals>,
+    /// The parts that those come from.
+    pub embodied_parts: Vec<HardwarePart>,
     /// How each collector fared in the last tick.
     pub collectors: Vec<CollectorStatus>,
     /// Energy without an owner, by reason.
@@ -80,6 +101,12 @@ pub struct ComponentTotals {
     /// Location-based emissions, PUE included.
     #[serde(rename = "emissions_grams")]
     pub emissions: Grams,
+    /// Market-based emissions of the same energy, PUE included; absent where nothing is known of contracts.
+    #[serde(rename = "market_emissions_grams")]
+    pub market_emissions: Option<Grams>,
+    /// Water that the site used for it; absent where its use isn't configured.
+    #[serde(rename = "water_litres")]
+    pub water: Option<Litres>,
     /// The same energy by who it went to, in the order of [`Beneficiary::ALL`].
     #[serde(rename = "energy_by_beneficiary_uj", serialize_with = "by_beneficiary")]
     pub by_beneficiary: [Microjoules; Beneficiary::ALL.len()],
@@ -108,6 +135,57 @@ pub struct ComponentCell {
     /// Location-based emissions since the owner was first seen, PUE included.
     #[serde(rename = "emissions_grams")]
     pub emissions: Grams,
+    /// Market-based emissions of the same energy, PUE included; absent where nothing is known of contracts.
+    #[serde(rename = "market_emissions_grams")]
+    pub market_emissions: Option<Grams>,
+    /// Water that the site used for it; absent where its use isn't configured.
+    #[serde(rename = "water_litres")]
+    pub water: Option<Litres>,
+}
+
+/// Market-based factor, as applied in a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MarketFactor {
+    /// The factor, without the facility's overhead.
+    #[serde(rename = "intensity_grams_per_kwh")]
+    pub intensity: GramsPerKwh,
+    /// What counts for electricity without a contract: `configured` (a residual mix) or `location` (the grid's factor).
+    pub residual: &'static str,
+}
+
+/// Emissions of making the hardware of one component of the node, as far as its life passed since the daemon started.
+#[derive(Clone, Debug, Serialize)]
+pub struct EmbodiedTotals {
+    /// The component: `gpu`, or `other` for the server without its GPUs.
+    pub component: Component,
+    /// All of them.
+    #[serde(rename = "emissions_grams")]
+    pub emissions: Grams,
+    /// The same by who had the hardware, in the order of [`Holder::ALL`].
+    #[serde(rename = "emissions_by_holder_grams", serialize_with = "by_holder")]
+    pub by_holder: [Grams; Holder::ALL.len()],
+}
+
+/// Emissions of making the hardware that one owner had.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EmbodiedCell {
+    /// The component: `gpu`, or `other` for the server without its GPUs.
+    pub component: Component,
+    /// Those since the owner was first seen.
+    #[serde(rename = "emissions_grams")]
+    pub emissions: Grams,
+}
+
+/// One part of the hardware.
+#[derive(Clone, Debug, Serialize)]
+pub struct HardwarePart {
+    /// `server` or `gpu`.
+    pub part: &'static str,
+    /// The GPU's UUID; empty for the server.
+    pub device: Arc<str>,
+    /// What making it caused.
+    #[serde(flatten)]
+    pub figures: Arc<EmbodiedPart>,
 }
 
 /// Totals of one container, pod, unit, job or VM.
@@ -122,6 +200,8 @@ pub struct WorkloadTotals {
     pub energy: Vec<EnergyCell>,
     /// Power and emissions by component.
     pub components: Vec<ComponentCell>,
+    /// Emissions of making the hardware that it had, by component; empty where they aren't counted.
+    pub embodied: Vec<EmbodiedCell>,
     /// The part of its GPU energy of each card that it ever used.
     pub gpus: Vec<GpuCell>,
     /// Whether the owner's cgroup is gone; it is shown until its retention ends.
@@ -304,6 +384,14 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
+fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+}
+
+fn sources<S: Serializer>(state: &Arc<GridState>, serializer: S) -> Result<S::Ok, S::Error> {
+    state.sources.serialize(serializer)
+}
+
 fn by_component<S: Serializer>(power: &[(Component, Watts)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(power.iter().map(|(component, watts)| (component.as_str(), watts)))
 }
@@ -312,11 +400,11 @@ fn by_beneficiary<S: Serializer>(
     energy: &[Microjoules; Beneficiary::ALL.len()],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(energy.len()))?;
-    for (beneficiary, energy) in Beneficiary::ALL.iter().zip(energy) {
-        map.serialize_entry(beneficiary.as_str(), energy)?;
-    }
-    map.end()
+    serializer.collect_map(Beneficiary::ALL.iter().map(|to| to.as_str()).zip(energy))
+}
+
+fn by_holder<S: Serializer>(grams: &[Grams; Holder::ALL.len()], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Holder::ALL.iter().map(|to| to.as_str()).zip(grams))
 }
 
 #[cfg(test)]

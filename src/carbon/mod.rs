@@ -5,6 +5,7 @@
 //! else the next one's, else the embedded yearly average ([`zones`], [`factors`]). Every figure says what it covers (life
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
+pub mod amortise;
 pub mod embodied;
 pub mod equivalences;
 pub mod factors;

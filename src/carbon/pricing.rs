@@ -104,6 +104,11 @@ impl Pricer {
         read.map_or(self.fallback.pue, |step| step.value)
     }
 
+    /// Whether that is the operator's word, or else 1 for want of any.
+    pub fn is_pue_configured(&self, time: UnixTime) -> bool {
+        self.fallback.pue_configured || self.state.pue.iter().any(|step| step.from <= time)
+    }
+
     /// The market-based factor at a moment, without the facility's overhead; absent where nothing is known of contracts.
     pub fn market_at(&self, time: UnixTime) -> Option<GramsPerKwh> {
         self.market.factor_at(time, self.factor_at(time).intensity)
@@ -140,9 +145,15 @@ impl Pricer {
         }
     }
 
+    /// What tells of the time after a moment: the first of the series that the counters may be made of.
+    pub fn ahead(&self, time: UnixTime) -> Option<&Arc<GridSeries>> {
+        self.candidates().find(|series| series.slots.slots().last().is_some_and(|slot| slot.start > time))
+    }
+
     /// What live sources say of a moment: the first that knows.
     fn live(&self, time: UnixTime) -> Option<(&GridSeries, &Slot, &'static str)> {
         self.candidates().find_map(|series| {
+            let series = &**series;
             if let Some(slot) = series.slots.at(time) {
                 return Some((series, slot, slot.quality.as_str()));
             }
@@ -152,10 +163,10 @@ impl Pricer {
     }
 
     /// The series that the counters may be made of, the preferred one first.
-    fn candidates(&self) -> impl Iterator<Item = &GridSeries> {
+    fn candidates(&self) -> impl Iterator<Item = &Arc<GridSeries>> {
         let signal = self.basis.map(Signal::average);
         let all = self.state.sources.iter().flat_map(|source| &source.series);
-        all.filter(move |series| Some(series.signal) == signal).map(|series| &**series)
+        all.filter(move |series| Some(series.signal) == signal)
     }
 
     /// The next moment after `time` at which any price may change.

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::carbon::embodied::{self, EmbodiedError};
 use crate::carbon::factors::{FactorError, FactorSettings, Factors};
 use crate::carbon::market::Market;
 use crate::carbon::pricing::Pricer;
@@ -62,6 +63,10 @@ impl CliError {
             FactorError::Table(_) => "",
         };
         Self::setting(origins, key, error.to_string())
+    }
+
+    fn embodied(origins: &Origins, error: &EmbodiedError) -> Self {
+        Self::setting(origins, error.key(), error.to_string())
     }
 
     fn web(origins: &Origins, error: WebError) -> Self {
@@ -137,8 +142,10 @@ fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
     error.exit_code()
 }
 
-/// What energy costs by the settings, without any live figure.
+/// What energy costs by the settings, without any live figure. Says what is wrong with embodied figures, too.
 fn pricer(loaded: &Loaded) -> Result<Pricer, CliError> {
+    embodied::parts(&loaded.settings.embodied)
+        .map_err(|error| CliError::embodied(&loaded.origins, &error))?;
     let Carbon { basis, max_age, wue, .. } = loaded.settings.carbon;
     Ok(Pricer::new(factors(loaded)?, basis, max_age, Market::default(), wue.map(LitresPerKwh)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::ledger::{DeviceIndex, Footprint, State};
 use crate::meters::Component;
-use crate::units::{CpuTime, Microjoules};
+use crate::units::{CpuTime, Grams, Microjoules};
 use crate::workloads::owner::Owner;
 
 /// What an owner used since it was first seen; nothing in here ever falls.
@@ -32,6 +32,13 @@ impl Totals {
     /// What was caused in one component.
     pub fn footprint(&self, component: Component) -> Footprint {
         self.footprints.get(component.index()).copied().unwrap_or_default()
+    }
+
+    /// Adds emissions of making the hardware.
+    pub(crate) fn add_embodied(&mut self, component: Component, grams: Grams) {
+        if let Some(sum) = self.footprints.get_mut(component.index()) {
+            sum.embodied += grams;
+        }
     }
 
     /// GPU energy, card by card, of the cards that were used.

@@ -75,6 +75,7 @@ impl Sampler {
                 self.ledger.add_cpu_time(id, CpuTime::from_nanos(time));
             }
         }
+        self.book_embodied_server(&weights, usage.cpus, elapsed);
         let memory = memory_weights(&usage.memory, usage.machine_memory, owners);
         let utilisation = utilisation(usage, elapsed);
         let mut shares = Vec::new();
@@ -96,6 +97,7 @@ impl Sampler {
             booked += split.idle + split.active;
         }
         booked += self.attribute_gpus(gpus, usage, now, elapsed, booked);
+        self.book_embodied_gpus(gpus, elapsed);
         self.books.beyond_node.add(booked, elapsed);
         self.book_processes(usage, &weights, &shares);
         if let Some(node) = &readings.node {

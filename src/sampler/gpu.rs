@@ -189,7 +189,7 @@ impl Sampler {
             self.book_owner(interval, Whom::Owner(owner), State::Idle, share);
         }
         self.ledger.book_gpu_idle(index, free);
-        let division = divide(split.active, &state.evidence(utilization));
+        let division = divide(split.active, &state.evidence());
         if division.contenders.is_empty() {
             state.method = Some(Method::None);
             // Without any context and without any work, it was just on.
@@ -238,14 +238,15 @@ impl Sampler {
 }
 
 impl DeviceState {
-    fn evidence(&self, utilization: Option<f64>) -> Evidence<'_> {
+    /// All that is known of who used it.
+    pub(super) fn evidence(&self) -> Evidence<'_> {
         let reading = self.reading.as_ref();
         Evidence {
             contenders: self.clients.contenders(),
             work_is_known: self.clients.work_is_known(),
             mig: reading.is_some_and(|reading| reading.mig),
             instances: reading.map_or(&[], |reading| &reading.instances),
-            utilization,
+            utilization: reading.and_then(|reading| reading.utilization),
         }
     }
 }

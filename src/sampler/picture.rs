@@ -11,9 +11,9 @@ use crate::sampler::Sampler;
 use crate::sampler::gpu::DeviceState;
 use crate::snapshot::{
     CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell, GpuTotals,
-    MeterStatus, ProcessTotals, Snapshot, Unattributed, WorkloadTotals,
+    MarketFactor, MeterStatus, ProcessTotals, Snapshot, Unattributed, WorkloadTotals,
 };
-use crate::units::Microjoules;
+use crate::units::{Grams, Microjoules};
 use crate::workloads::WorkloadTick;
 use crate::workloads::owner::{Owner, OwnerKind};
 
@@ -33,6 +33,7 @@ impl Sampler {
             .filter(|component| self.books.components.get(component.index()).is_some_and(Option::is_some))
             .collect();
         let processes = self.ledger.processes_mut().choose();
+        let (pricer, at) = (self.prices.pricer(), self.prices.now());
         Snapshot {
             sequence: self.sequence,
             unix_time: wall,
@@ -52,8 +53,19 @@ impl Sampler {
                 .collect(),
             gpus: gpus.devices.iter().map(|device| self.gpu_totals(device)).collect(),
             gpu_pid_namespace_ok: self.gpu_books.pid_namespace_ok(),
-            grid: self.prices.pricer().factor_at(self.prices.now()),
-            pue: self.prices.pricer().pue_at(self.prices.now()),
+            grid: pricer.factor_at(at),
+            grid_age: pricer.age_at(at),
+            grid_state: Arc::clone(pricer.state()),
+            grid_outlook: self.ahead.look(pricer, at),
+            market: pricer.market_at(at).map(|intensity| MarketFactor {
+                intensity,
+                residual: if pricer.market().residual().is_some() { "configured" } else { "location" },
+            }),
+            pue: pricer.pue_at(at),
+            pue_configured: pricer.is_pue_configured(at),
+            wue: pricer.wue(),
+            embodied: self.embodied_totals(),
+            embodied_parts: self.embodied.parts(),
             collectors,
             unattributed: self.unattributed(&known),
             series_dropped: self.series_dropped(usage),
@@ -65,12 +77,15 @@ impl Sampler {
     fn component_totals(&self, component: Component) -> Option<ComponentTotals> {
         let state = self.books.components.get(component.index()).copied().flatten()?;
         let book = self.ledger.component(component)?;
+        let counted = self.prices.counted();
         Some(ComponentTotals {
             component,
             quality: state.quality,
             energy: book.energy,
             power: state.power,
             emissions: book.footprint.location,
+            market_emissions: counted.market.map(|_| book.footprint.market),
+            water: counted.water.map(|_| book.footprint.water),
             by_beneficiary: book.by_beneficiary,
         })
     }
@@ -85,20 +100,28 @@ impl Sampler {
         let energy: Vec<EnergyCell> =
             cells(known, |component, state| account.totals.energy(component, state));
         // A pod's own cgroup rarely uses anything; its series appear when it did.
-        if matches!(**owner, Owner::Pod { .. }) && energy.iter().all(|cell| cell.energy.is_zero()) {
+        let embodied = self.embodied_cells(account);
+        let has_none = energy.iter().all(|cell| cell.energy.is_zero())
+            && embodied.iter().all(|cell| cell.emissions == Grams::default());
+        if matches!(**owner, Owner::Pod { .. }) && has_none {
             return None;
         }
-        let components =
-            known.iter().filter(|component| has_owners(**component)).map(|&component| ComponentCell {
+        let components = known.iter().filter(|component| has_owners(**component)).map(|&component| {
+            let (footprint, counted) = (account.totals.footprint(component), self.prices.counted());
+            ComponentCell {
                 component,
                 power: self.power(component, account.in_tick(component)),
-                emissions: account.totals.footprint(component).location,
-            });
+                emissions: footprint.location,
+                market_emissions: counted.market.map(|_| footprint.market),
+                water: counted.water.map(|_| footprint.water),
+            }
+        });
         Some(WorkloadTotals {
             owner: Arc::clone(owner),
             cpu_time: account.totals.cpu_time,
             energy,
             components: components.collect(),
+            embodied,
             gpus: self.gpu_cells(account, gpus),
             ended: account.has_ended(),
         })

@@ -64,6 +64,11 @@ impl Prices {
         sum.map_or(self.rates, |(_, mean)| mean)
     }
 
+    /// Rates that are there for all that is counted, and absent for what isn't.
+    pub(super) fn counted(&self) -> &Rates {
+        &self.rates
+    }
+
     /// The end of the tick.
     pub(super) fn now(&self) -> UnixTime {
         self.now

@@ -3,13 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::carbon::forecast::BestWindow;
+use crate::carbon::grid::{FetchResult, GridSeries, Signal, SourceState};
+use crate::carbon::series::{Series, Slot, SlotQuality};
 use crate::gpu::{GpuIdentity, Limitation, Vendor};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
-    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell,
-    GpuTotals, GridFactor, MeterStatus, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
+    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EmbodiedCell, EmbodiedPart,
+    EmbodiedTotals, EnergyCell, GpuCell, GpuTotals, GridFactor, GridState, HardwarePart, MarketFactor,
+    MeterStatus, Outlook, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
 };
-use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
+use crate::units::{
+    Bytes, CpuTime, Grams, GramsPerKwh, Kilograms, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts,
+};
 use crate::workloads::owner::{JobManager, Owner, OwnerKind, Runtime};
 
 /// A name with all that text formats and HTML must escape.
@@ -38,8 +44,11 @@ pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> Wor
                 component,
                 power: Some(Watts(if ended { 0.0 } else { 1.25 })),
                 emissions: Grams(0.5),
+                market_emissions: Some(Grams(0.25)),
+                water: Some(Litres(0.125)),
             })
             .into(),
+        embodied: vec![EmbodiedCell { component: Component::Other, emissions: Grams(0.75) }],
         gpus: if ended { Vec::new() } else { vec![gpu_cell(active)] },
         ended,
     }
@@ -120,6 +129,8 @@ fn component(component: Component, power: Option<Watts>, workloads: &[WorkloadTo
         energy: by_beneficiary.into_iter().sum(),
         power,
         emissions: Grams(12.5),
+        market_emissions: Some(Grams(6.25)),
+        water: Some(Litres(3.125)),
         by_beneficiary,
     }
 }
@@ -136,6 +147,33 @@ fn meter(domain: Domain, device: &str, up: bool, reason: &str) -> MeterStatus {
         wraps: 2,
         resets: 1,
     }
+}
+
+/// Two sources: one that has brought values and fails now, and one that has yet to bring any.
+fn grid_state() -> GridState {
+    let now = UnixTime::from_millis(1_800_000_000_250);
+    let heard = now.before(Duration::from_secs(420));
+    let mut works = SourceState::new("electricity_maps", "FR".into());
+    works.fetches = [(FetchResult::Success, 3), (FetchResult::Timeout, 1)].into();
+    works.last_success = Some(heard);
+    works.last_error = Some("https://api.example/v3?zone=FR: timed out".into());
+    let hour = |signal, intensity: f64| {
+        Arc::new(GridSeries {
+            provider: "electricity_maps".into(),
+            zone: "FR".into(),
+            signal,
+            accounting: "consumption".into(),
+            fetched_at: heard,
+            slots: Series::new([Slot {
+                start: UnixTime::from_seconds(1_800_000_000),
+                end: UnixTime::from_seconds(1_800_003_600),
+                intensity: GramsPerKwh(intensity),
+                quality: SlotQuality::Measured,
+            }]),
+        })
+    };
+    works.series = vec![hour(Signal::AverageLifecycle, 44.2), hour(Signal::Marginal, 390.0)];
+    GridState { sources: vec![works, SourceState::new("watttime", "FR".into())], ..GridState::default() }
 }
 
 /// The node with these workloads and processes.
@@ -161,12 +199,44 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
         ],
         grid: GridFactor {
             zone: "FR".into(),
-            provider: "embedded".into(),
+            provider: "electricity_maps".into(),
             basis: "lifecycle",
-            quality: "static",
+            quality: "measured",
             intensity: GramsPerKwh(44.2),
         },
+        grid_age: Some(Duration::from_secs(420)),
+        grid_state: Arc::new(grid_state()),
+        grid_outlook: Some(Arc::new(Outlook {
+            hourly: vec![(0, GramsPerKwh(44.2)), (1, GramsPerKwh(40.0))],
+            windows: vec![BestWindow {
+                hours: 4,
+                start: UnixTime::from_seconds(1_800_003_600),
+                mean: GramsPerKwh(30.5),
+            }],
+        })),
+        market: Some(MarketFactor { intensity: GramsPerKwh(11.05), residual: "location" }),
         pue: Pue(1.2),
+        pue_configured: true,
+        wue: Some(LitresPerKwh(1.8)),
+        embodied: vec![EmbodiedTotals {
+            component: Component::Other,
+            emissions: Grams(21.0),
+            by_holder: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(Grams),
+        }],
+        embodied_parts: vec![HardwarePart {
+            part: "gpu",
+            device: "GPU-0000".into(),
+            figures: Arc::new(EmbodiedPart {
+                name: NASTY.into(),
+                kilograms: Kilograms(164.0),
+                low: None,
+                high: Some(Kilograms(575.0)),
+                boundary: "cradle to gate".into(),
+                source: "a maker".into(),
+                year: Some(2025),
+                licence: "".into(),
+            }),
+        }],
         collectors: vec![
             CollectorStatus {
                 collector: "rapl",

@@ -1,6 +1,7 @@
 //! The status page: what a person wants to know first, in plain HTML that needs nothing else.
 
 mod gpus;
+mod grid;
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
@@ -68,49 +69,86 @@ fn write_page(
 
 fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Result {
     let age = now.saturating_sub(snapshot.monotonic);
-    let grid = &snapshot.grid;
-    write!(
+    writeln!(
         html,
-        "<p>Sample {} of {:.1} s ago; one every {} s. Grid: {:.0} g/kWh, {}{}{}. PUE {:.2}.</p>\n<h2>Node</h2>\n",
+        "<p>Sample {} of {:.1} s ago; one every {} s.</p>",
         snapshot.sequence,
         age.as_secs_f64(),
         snapshot.interval.as_secs_f64(),
-        grid.intensity.0,
-        Escaped(grid.quality),
-        if grid.zone.is_empty() { "" } else { ", zone " },
-        Escaped(&grid.zone),
-        snapshot.pue.0,
     )?;
-    open_table(
-        html,
-        &[("Component", false), ("Power", true), ("Energy", true), ("CO2e", true), ("Quality", false)],
-    )?;
-    for totals in &snapshot.components {
-        writeln!(
+    grid::write(html, snapshot)?;
+    html.write_str("<h2>Node</h2>\n")?;
+    let mut columns = vec![("Component", false), ("Power", true), ("Energy", true)];
+    columns.extend(masses(snapshot).map(|kind| (kind.title(), true)));
+    columns.push(("Quality", false));
+    open_table(html, &columns)?;
+    let mut sums = masses(snapshot).map(|kind| (kind, None)).collect::<Vec<_>>();
+    for component in Component::ALL {
+        let totals = snapshot.components.iter().find(|totals| totals.component == component);
+        let embodied = snapshot.embodied.iter().find(|totals| totals.component == component);
+        if totals.is_none() && embodied.is_none() {
+            continue;
+        }
+        write!(
             html,
-            "<tr><td>{}</td>{}{}{}<td>{}</td></tr>",
-            totals.component.as_str(),
-            Number(totals.power.map(Power)),
-            Number(Some(Energy(totals.energy))),
-            Number(Some(Mass(totals.emissions))),
-            totals.quality.as_str(),
+            "<tr><td>{}</td>{}{}",
+            component.as_str(),
+            Number(totals.and_then(|totals| totals.power).map(Power)),
+            Number(totals.map(|totals| Energy(totals.energy))),
         )?;
+        for (kind, sum) in &mut sums {
+            let grams = match kind {
+                MassKind::Location => totals.map(|totals| totals.emissions),
+                MassKind::Market => totals.and_then(|totals| totals.market_emissions),
+                MassKind::Embodied => embodied.map(|totals| totals.emissions),
+            };
+            *sum = added(*sum, grams);
+            write!(html, "{}", Number(grams.map(Mass)))?;
+        }
+        writeln!(html, "<td>{}</td></tr>", totals.map_or("", |totals| totals.quality.as_str()))?;
     }
     let power = snapshot.components.iter().filter_map(|totals| totals.power).reduce(|a, b| a + b);
     let energy = snapshot.components.iter().map(|totals| totals.energy).sum();
-    let mut emissions = Grams::default();
-    for totals in &snapshot.components {
-        emissions += totals.emissions;
+    write!(html, "<tr><th>All</th>{}{}", Number(power.map(Power)), Number(Some(Energy(energy))))?;
+    for (_, sum) in sums {
+        write!(html, "{}", Number(sum.map(Mass)))?;
     }
-    writeln!(
-        html,
-        "<tr><th>All</th>{}{}{}<td></td></tr>",
-        Number(power.map(Power)),
-        Number(Some(Energy(energy))),
-        Number(Some(Mass(emissions))),
-    )?;
+    html.write_str("<td></td></tr>\n")?;
     close_table(html)?;
-    html.write_str("<p>Energy and CO2e since the daemon started.</p>\n")
+    html.write_str("<p>Energy and CO2e since the daemon started. ")?;
+    html.write_str("Kinds of CO2e are views beside each other, not to be added up.</p>\n")
+}
+
+/// A column of CO2e.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MassKind {
+    Location,
+    Market,
+    Embodied,
+}
+
+impl MassKind {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Location => "CO2e",
+            Self::Market => "Market-based CO2e",
+            Self::Embodied => "Embodied CO2e",
+        }
+    }
+}
+
+/// The kinds that are counted here.
+fn masses(snapshot: &Snapshot) -> impl Iterator<Item = MassKind> {
+    let market = snapshot.market.is_some().then_some(MassKind::Market);
+    let embodied = (!snapshot.embodied.is_empty()).then_some(MassKind::Embodied);
+    [Some(MassKind::Location), market, embodied].into_iter().flatten()
+}
+
+fn added(sum: Option<Grams>, grams: Option<Grams>) -> Option<Grams> {
+    let Some(grams) = grams else { return sum };
+    let mut sum = sum.unwrap_or_default();
+    sum += grams;
+    Some(sum)
 }
 
 fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
@@ -127,22 +165,31 @@ fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
         live.len().min(TOP),
         live.len()
     )?;
-    open_table(html, &[("Kind", false), ("Name", false), ("Power", true), ("Energy", true), ("CO2e", true)])?;
+    let mut columns = vec![("Kind", false), ("Name", false), ("Power", true), ("Energy", true)];
+    columns.extend(masses(snapshot).map(|kind| (kind.title(), true)));
+    open_table(html, &columns)?;
     for (power, totals) in live.into_iter().take(TOP) {
         let energy = totals.energy.iter().map(|cell| cell.energy).sum();
-        let mut emissions = Grams::default();
-        for cell in &totals.components {
-            emissions += cell.emissions;
-        }
-        writeln!(
+        write!(
             html,
-            "<tr><td>{}</td><td>{}</td>{}{}{}</tr>",
+            "<tr><td>{}</td><td>{}</td>{}{}",
             totals.owner.kind().as_str(),
             Escaped(&name(&totals.owner)),
             Number(Some(Power(power))),
             Number(Some(Energy(energy))),
-            Number(Some(Mass(emissions))),
         )?;
+        for kind in masses(snapshot) {
+            let cells = totals.components.iter();
+            let sum = match kind {
+                MassKind::Location => cells.map(|cell| Some(cell.emissions)).fold(None, added),
+                MassKind::Market => cells.map(|cell| cell.market_emissions).fold(None, added),
+                MassKind::Embodied => {
+                    totals.embodied.iter().map(|cell| Some(cell.emissions)).fold(None, added)
+                }
+            };
+            write!(html, "{}", Number(sum.map(Mass)))?;
+        }
+        html.write_str("</tr>\n")?;
     }
     close_table(html)
 }
@@ -307,6 +354,8 @@ mod tests {
             "<h2>GPUs</h2>",
             "<td class=\"n\">83 %</td><td class=\"n\">3</td><td>sm_util</td>",
             "<td>call hangs</td>",
+            "<th class=\"n\">Market-based CO2e</th><th class=\"n\">Embodied CO2e</th>",
+            "<tr><td>other</td><td class=\"n\">unknown</td><td class=\"n\">unknown</td>",
             "href=\"/metrics\"",
             "href=\"/api/v1/snapshot\"",
             "href=\"/-/healthy\"",

@@ -1,6 +1,8 @@
 //! The declarations: name, meaning, labels and source of every exported figure.
 
 mod daemon;
+mod embodied;
+mod grid;
 mod hardware;
 mod owners;
 
@@ -44,7 +46,8 @@ pub(super) const fn gauge(
 
 /// All families, in the order of the text.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [owners::FAMILIES, hardware::FAMILIES, daemon::FAMILIES].into_iter().flatten()
+    let rest = [hardware::FAMILIES, grid::FAMILIES, embodied::FAMILIES, daemon::FAMILIES];
+    owners::FAMILIES.into_iter().chain(rest).flatten()
 }
 
 /// A count as a float: Prometheus has no other numbers, and is exact up to 2^53.

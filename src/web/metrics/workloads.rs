@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ContainerIds, Samples, Source};
-use crate::snapshot::{EnergyCell, ProcessTotals, WorkloadTotals};
+use crate::snapshot::{ComponentCell, EnergyCell, ProcessTotals, WorkloadTotals};
 use crate::workloads::owner::{Owner, OwnerKind};
 
 /// The workloads of one kind. Live ones come first, so that they win where an ended one has the same labels.
@@ -38,23 +38,29 @@ pub(super) fn workload_energy(source: Source<'_>, kind: OwnerKind, out: &mut Sam
     }
 }
 
-pub(super) fn workload_power(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
+/// A figure of each component of each workload that has it.
+pub(super) fn workload_cells(
+    source: Source<'_>,
+    kind: OwnerKind,
+    out: &mut Samples,
+    value: fn(&ComponentCell) -> Option<f64>,
+) {
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
         let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
         for cell in &totals.components {
-            if let Some(power) = cell.power {
-                out.push(labels.as_slice(), &[cell.component.as_str()], power.0);
+            if let Some(value) = value(cell) {
+                out.push(labels.as_slice(), &[cell.component.as_str()], value);
             }
         }
     }
 }
 
-pub(super) fn workload_emissions(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
+pub(super) fn workload_embodied(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
     for totals in workloads(source, kind) {
         let user = user(&totals.owner);
         let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
-        for cell in &totals.components {
+        for cell in &totals.embodied {
             out.push(labels.as_slice(), &[cell.component.as_str()], cell.emissions.0);
         }
     }

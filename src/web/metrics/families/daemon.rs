@@ -1,29 +1,11 @@
-//! Families of emission factors and of the daemon's own work.
+//! Families of the daemon's own work.
 
 use super::{Family, Samples, Source, count, counter, gauge};
 use crate::web::VERSION;
 use crate::web::metrics::OwnProcess;
 
-/// Factors first, then the daemon.
+/// How sampling fares, then what the daemon uses.
 pub(super) const FAMILIES: &[Family] = &[
-    // Factors.
-    gauge(
-        "wattprint_grid_carbon_intensity_grams_per_kwh",
-        &["grid_zone", "provider", "basis", "quality"],
-        "Emission factor of the grid in force, in grams of CO2 equivalent per kilowatt-hour.",
-        |source, out| {
-            let grid = &source.snapshot.grid;
-            let labels = [&*grid.zone, &*grid.provider, grid.basis, grid.quality];
-            out.push(&labels, &[], grid.intensity.0);
-        },
-    ),
-    gauge(
-        "wattprint_pue_ratio",
-        &[],
-        "Power usage effectiveness in force: facility energy over IT energy.",
-        |source, out| out.push(&[], &[], source.snapshot.pue.0),
-    ),
-    // The daemon's own work.
     gauge(
         "wattprint_collector_success",
         &["collector"],

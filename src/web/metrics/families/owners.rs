@@ -3,7 +3,7 @@
 use super::{CONTAINER, Family, counter, gauge, with};
 use crate::snapshot::Beneficiary;
 use crate::web::metrics::workloads::{
-    cpu_time, process_energy, process_power, workload_emissions, workload_energy, workload_power,
+    cpu_time, process_energy, process_power, workload_cells, workload_embodied, workload_energy,
 };
 use crate::workloads::owner::OwnerKind;
 
@@ -21,9 +21,83 @@ const VM_COMPONENT: &[&str] = &["vm", "component"];
 const PROCESS_STATE: &[&str] = &with::<4, 2, 6>(PROCESS, ["component", "state"]);
 const PROCESS_COMPONENT: &[&str] = &with::<4, 1, 5>(PROCESS, ["component"]);
 
+/// What each kind of owner has, by its name in the families, what it is called, and its labels.
+macro_rules! owners {
+    ($name:literal, $kind:expr, $noun:literal, $state:expr, $component:expr) => {
+        [
+            counter(
+                concat!("wattprint_", $name, "_energy_joules_total"),
+                $state,
+                concat!("Energy of ", $noun, " by component and state since it was first seen."),
+                |source, out| workload_energy(source, $kind, out),
+            ),
+            gauge(
+                concat!("wattprint_", $name, "_power_watts"),
+                $component,
+                concat!("Mean power of ", $noun, " by component over the last tick."),
+                |source, out| workload_cells(source, $kind, out, |cell| cell.power.map(|power| power.0)),
+            ),
+            counter(
+                concat!("wattprint_", $name, "_emissions_grams_total"),
+                $component,
+                concat!(
+                    "Location-based emissions of ", $noun,
+                    " in grams of CO2 equivalent by component since it was first seen, PUE included."
+                ),
+                |source, out| workload_cells(source, $kind, out, |cell| Some(cell.emissions.0)),
+            ),
+            counter(
+                concat!("wattprint_", $name, "_market_emissions_grams_total"),
+                $component,
+                concat!(
+                    "Market-based emissions of ", $noun,
+                    " in grams of CO2 equivalent by component since it was first seen, PUE included; another view of the \
+                     same energy, not to be added to the location-based ones. Absent unless market.* is configured."
+                ),
+                |source, out| {
+                    workload_cells(source, $kind, out, |cell| cell.market_emissions.map(|grams| grams.0));
+                },
+            ),
+            counter(
+                concat!("wattprint_", $name, "_embodied_emissions_grams_total"),
+                $component,
+                concat!(
+                    "Emissions of making the hardware that ", $noun,
+                    " had, in grams of CO2 equivalent since it was first seen. Component other is the server without its \
+                     GPUs, by CPU time; gpu goes to those who hold contexts. Absent unless embodied.enabled is set."
+                ),
+                |source, out| workload_embodied(source, $kind, out),
+            ),
+            counter(
+                concat!("wattprint_", $name, "_water_liters_total"),
+                $component,
+                concat!(
+                    "Water that the site used for ", $noun,
+                    " by component since it was first seen. Absent unless carbon.wue is configured."
+                ),
+                |source, out| workload_cells(source, $kind, out, |cell| cell.water.map(|water| water.0)),
+            ),
+        ]
+    };
+}
+
 /// The node first, then its workloads by kind, then processes.
-pub(super) const FAMILIES: &[Family] = &[
-    // The node.
+pub(super) const FAMILIES: [&[Family]; 7] = [
+    NODE,
+    &owners!("container", OwnerKind::Container, "a container", CONTAINER_STATE, CONTAINER_COMPONENT),
+    &[counter(
+        "wattprint_container_cpu_seconds_total",
+        &CONTAINER,
+        "CPU time of a container since it was first seen: the evidence for its share of the energy.",
+        |source, out| cpu_time(source, OwnerKind::Container, out),
+    )],
+    &owners!("unit", OwnerKind::Unit, "a systemd unit", UNIT_STATE, UNIT_COMPONENT),
+    &owners!("job", OwnerKind::Job, "a batch job on this node", JOB_STATE, JOB_COMPONENT),
+    &owners!("vm", OwnerKind::Vm, "a virtual machine", VM_STATE, VM_COMPONENT),
+    PROCESSES,
+];
+
+const NODE: &[Family] = &[
     counter(
         "wattprint_node_energy_joules_total",
         &["component"],
@@ -70,92 +144,36 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         },
     ),
-    // Containers.
     counter(
-        "wattprint_container_energy_joules_total",
-        CONTAINER_STATE,
-        "Energy of a container by component and state since it was first seen.",
-        |source, out| workload_energy(source, OwnerKind::Container, out),
-    ),
-    gauge(
-        "wattprint_container_power_watts",
-        CONTAINER_COMPONENT,
-        "Mean power of a container by component over the last tick.",
-        |source, out| workload_power(source, OwnerKind::Container, out),
-    ),
-    counter(
-        "wattprint_container_emissions_grams_total",
-        CONTAINER_COMPONENT,
-        "Location-based emissions of a container in grams of CO2 equivalent by component since it was first \
-         seen, PUE included.",
-        |source, out| workload_emissions(source, OwnerKind::Container, out),
+        "wattprint_node_market_emissions_grams_total",
+        &["component"],
+        "Market-based emissions of the node in grams of CO2 equivalent by component since the daemon started, PUE \
+         included; another view of the same energy, not to be added to the location-based ones. Absent unless market.* \
+         is configured.",
+        |source, out| {
+            for totals in &source.snapshot.components {
+                if let Some(grams) = totals.market_emissions {
+                    out.push(&[totals.component.as_str()], &[], grams.0);
+                }
+            }
+        },
     ),
     counter(
-        "wattprint_container_cpu_seconds_total",
-        &CONTAINER,
-        "CPU time of a container since it was first seen: the evidence for its share of the energy.",
-        |source, out| cpu_time(source, OwnerKind::Container, out),
+        "wattprint_node_water_liters_total",
+        &["component"],
+        "Water that the site used for the node by component since the daemon started. Absent unless carbon.wue is \
+         configured.",
+        |source, out| {
+            for totals in &source.snapshot.components {
+                if let Some(water) = totals.water {
+                    out.push(&[totals.component.as_str()], &[], water.0);
+                }
+            }
+        },
     ),
-    // Units.
-    counter(
-        "wattprint_unit_energy_joules_total",
-        UNIT_STATE,
-        "Energy of a systemd unit by component and state since it was first seen.",
-        |source, out| workload_energy(source, OwnerKind::Unit, out),
-    ),
-    gauge(
-        "wattprint_unit_power_watts",
-        UNIT_COMPONENT,
-        "Mean power of a systemd unit by component over the last tick.",
-        |source, out| workload_power(source, OwnerKind::Unit, out),
-    ),
-    counter(
-        "wattprint_unit_emissions_grams_total",
-        UNIT_COMPONENT,
-        "Location-based emissions of a systemd unit in grams of CO2 equivalent by component since it was first \
-         seen, PUE included.",
-        |source, out| workload_emissions(source, OwnerKind::Unit, out),
-    ),
-    // Batch jobs.
-    counter(
-        "wattprint_job_energy_joules_total",
-        JOB_STATE,
-        "Energy of a batch job on this node by component and state since it was first seen.",
-        |source, out| workload_energy(source, OwnerKind::Job, out),
-    ),
-    gauge(
-        "wattprint_job_power_watts",
-        JOB_COMPONENT,
-        "Mean power of a batch job on this node by component over the last tick.",
-        |source, out| workload_power(source, OwnerKind::Job, out),
-    ),
-    counter(
-        "wattprint_job_emissions_grams_total",
-        JOB_COMPONENT,
-        "Location-based emissions of a batch job on this node in grams of CO2 equivalent by component since it \
-         was first seen, PUE included.",
-        |source, out| workload_emissions(source, OwnerKind::Job, out),
-    ),
-    // Virtual machines.
-    counter(
-        "wattprint_vm_energy_joules_total",
-        VM_STATE,
-        "Energy of a virtual machine by component and state since it was first seen.",
-        |source, out| workload_energy(source, OwnerKind::Vm, out),
-    ),
-    gauge(
-        "wattprint_vm_power_watts",
-        VM_COMPONENT,
-        "Mean power of a virtual machine by component over the last tick.",
-        |source, out| workload_power(source, OwnerKind::Vm, out),
-    ),
-    counter(
-        "wattprint_vm_emissions_grams_total",
-        VM_COMPONENT,
-        "Location-based emissions of a virtual machine in grams of CO2 equivalent by component since it was \
-         first seen, PUE included.",
-        |source, out| workload_emissions(source, OwnerKind::Vm, out),
-    ),
+];
+
+const PROCESSES: &[Family] = &[
     // Processes: a part of their owner's energy, not to be added to it.
     counter(
         "wattprint_process_energy_joules_total",
