@@ -134,3 +134,6 @@ impl Sampler {
         self.embodied.components().map(cell).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

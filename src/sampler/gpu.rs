@@ -252,4 +252,4 @@ impl DeviceState {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

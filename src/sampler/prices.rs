@@ -91,3 +91,6 @@ fn mixed(one: &Rates, other: &Rates, share: f64) -> Rates {
         water: both(litres(one.water), litres(other.water)).map(LitresPerKwh),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ impl Node {
     }
 
     /// Sets the CPU time of a group in microseconds.
-    fn cpu(&self, group: &str, micros: u64) {
+    pub(super) fn cpu(&self, group: &str, micros: u64) {
         let text = format!("usage_usec {micros}\nuser_usec {micros}\nsystem_usec 0\n");
         write(self.dir.path(), &format!("sys/fs/cgroup/{group}/cpu.stat"), &text);
         let slice = Path::new(group).parent().filter(|slice| !slice.as_os_str().is_empty());
@@ -67,7 +67,7 @@ impl Node {
     }
 
     /// Adds to the counters of the socket.
-    fn energy(&mut self, package: u64, dram: u64) {
+    pub(super) fn energy(&mut self, package: u64, dram: u64) {
         self.package += package;
         self.dram += dram;
         let zone = "sys/class/powercap/intel-rapl:0";
@@ -76,9 +76,15 @@ impl Node {
     }
 
     pub(super) fn tick(&mut self, seconds: u64) -> Snapshot {
+        // Any wall clock will do.
+        self.tick_at(seconds, Duration::from_secs(1_800_000_000 + self.seconds + seconds))
+    }
+
+    /// One tick after so many seconds, at a time of the wall clock.
+    pub(super) fn tick_at(&mut self, seconds: u64, wall: Duration) -> Snapshot {
         self.seconds += seconds;
         let now = Duration::from_secs(self.seconds);
-        self.sampler.tick(Tick { monotonic: now, boottime: now })
+        self.sampler.tick_at(Tick { monotonic: now, boottime: now }, wall)
     }
 }
 
@@ -88,7 +94,7 @@ pub(super) fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-fn component(snapshot: &Snapshot, component: Component) -> &ComponentTotals {
+pub(super) fn component(snapshot: &Snapshot, component: Component) -> &ComponentTotals {
     snapshot.components.iter().find(|totals| totals.component == component).unwrap()
 }
 

@@ -15,12 +15,12 @@ const CONTAINERS: Beneficiary = Beneficiary::Owner(OwnerKind::Container);
 const UNITS: Beneficiary = Beneficiary::Owner(OwnerKind::Unit);
 
 /// A node with one GPU and three processes: 10 in the container, 11 in the unit, 12 the MPS server in the unit.
-struct Card {
-    node: Node,
+pub(in crate::sampler) struct Card {
+    pub(in crate::sampler) node: Node,
 }
 
 impl Card {
-    fn new(change: impl FnOnce(&mut crate::config::Settings)) -> Self {
+    pub(in crate::sampler) fn new(change: impl FnOnce(&mut crate::config::Settings)) -> Self {
         let node = Node::new(change);
         write(node.dir.path(), "proc/2/comm", "kthreadd\n");
         let mut card = Self { node };
@@ -79,7 +79,7 @@ impl Card {
         Tick { monotonic: now, boottime: now }
     }
 
-    fn tick_of(
+    pub(in crate::sampler) fn tick_of(
         &mut self,
         reading: Option<DeviceReading>,
         joules: u64,
@@ -132,7 +132,7 @@ impl Card {
 }
 
 /// A device that is up if there is a reading of it.
-fn device(domain: Domain, reading: Option<DeviceReading>) -> DeviceTick {
+pub(in crate::sampler) fn device(domain: Domain, reading: Option<DeviceReading>) -> DeviceTick {
     let up = reading.is_some() || domain == Domain::Module;
     DeviceTick {
         identity: Arc::new(GpuIdentity {
@@ -167,7 +167,7 @@ fn mountinfo(root: &Path) -> String {
     format!("30 23 0:26 / {}/sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", root.display())
 }
 
-fn reading(clients: &[u32], work: Option<&[(u32, u64)]>) -> DeviceReading {
+pub(in crate::sampler) fn reading(clients: &[u32], work: Option<&[(u32, u64)]>) -> DeviceReading {
     let client = |&pid: &u32| Client { pid, memory: Some(Bytes(1 << 30)), instance: None };
     DeviceReading {
         utilization: Some(if work.is_some_and(<[_]>::is_empty) { 0.0 } else { 0.5 }),
