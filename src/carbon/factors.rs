@@ -151,6 +151,30 @@ pub fn resolve(settings: &FactorSettings) -> Result<Factors, FactorError> {
     Ok(Factors { grid, origin, pue: Pue(pue.unwrap_or(1.0)), pue_configured: pue.is_some() })
 }
 
+/// The factors that hold while no live source knows. They count what the live sources count, so the zone's own figure is left
+/// for that of its country, and that for the world's, where only those are known on this basis.
+///
+/// # Errors
+/// A value out of range, or a place of which not even the country is known.
+pub fn resolve_beside_live(settings: &FactorSettings, basis: Basis) -> Result<Factors, FactorError> {
+    let settings = FactorSettings { basis: Some(basis), ..settings.clone() };
+    let mut place = settings.clone();
+    loop {
+        let wider = match (resolve(&place), &place.zone) {
+            (Err(FactorError::UnknownZone { .. }), Some(zone)) => match zone.rsplit_once('-') {
+                Some((wider, _)) => wider.to_owned(),
+                None => return resolve(&settings),
+            },
+            (Err(FactorError::NotOnThisBasis { .. }), Some(zone)) => {
+                zone.rsplit_once('-').map_or(zones::WORLD, |(wider, _)| wider).to_owned()
+            }
+            (Err(FactorError::NotOnThisBasis { .. }), None) => zones::WORLD.to_owned(),
+            (resolved, _) => return resolved,
+        };
+        place.zone = Some(wider);
+    }
+}
+
 fn configured(intensity: f64, settings: &FactorSettings) -> Result<GridFactor, FactorError> {
     if !(intensity > 0.0 && intensity <= MAX_INTENSITY) {
         return Err(FactorError::Intensity(intensity));
