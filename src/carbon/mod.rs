@@ -5,12 +5,16 @@
 //! else the next one's, else the embedded yearly average ([`zones`], [`factors`]). Every figure says what it covers (life
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
+pub mod embodied;
+pub mod equivalences;
 pub mod factors;
 pub mod grid;
 pub mod http;
 pub mod market;
 pub mod pricing;
+pub mod provider_pue;
 pub mod providers;
 pub mod secret;
 pub mod series;
+pub mod whatif;
 pub mod zones;
