@@ -12,11 +12,18 @@ use crate::carbon::factors::MAX_INTENSITY;
 use crate::carbon::grid::{FetchError, GridSeries, Signal};
 use crate::carbon::http::HttpClient;
 use crate::carbon::series::{Slot, SlotQuality};
-use crate::config::{Basis, IntensityUnit, Source, human_duration};
+use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
+mod electricity_maps;
+mod energy_charts;
+#[cfg(test)]
+mod harness;
+mod intake;
+mod neso;
 #[cfg(test)]
 pub(crate) mod replay;
+mod rte;
 
 /// How often a source may be asked, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +93,14 @@ impl SourceError {
 ///
 /// # Errors
 /// A key that the provider needs is missing, one that it has no use for is there, or a value isn't fit for it.
-pub fn build(source: &Source, _around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
-    Err(SourceError::new("provider", format!("{} isn't built yet", source.provider.as_str())))
+pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
+    Ok(match source.provider {
+        ProviderKind::ElectricityMaps => Box::new(electricity_maps::ElectricityMaps::new(source, around)?),
+        ProviderKind::Neso => Box::new(neso::Neso::new(source, around)?),
+        ProviderKind::EnergyCharts => Box::new(energy_charts::EnergyCharts::new(source, around)?),
+        ProviderKind::Rte => Box::new(rte::Rte::new(source, around)?),
+        other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
+    })
 }
 
 /// Checks that nothing is set that the provider has no use for. `zone`, `url`, `ca_file` and `interval` are of use to
