@@ -47,6 +47,20 @@ struct Head {
     temporal_granularity: Option<String>,
 }
 
+impl Head {
+    /// The length of slots; months and years have none that is fixed.
+    fn length(&self) -> Option<Duration> {
+        let minutes = match self.temporal_granularity.as_deref()? {
+            "hourly" => 60,
+            "daily" => 24 * 60,
+            name => {
+                name.strip_suffix("_minutes")?.parse().ok().filter(|minutes| (1..=60).contains(minutes))?
+            }
+        };
+        Some(Duration::from_secs(minutes * 60))
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
@@ -54,7 +68,6 @@ struct Item {
     #[serde(default)]
     carbon_intensity: Value,
     is_estimated: Option<bool>,
-    temporal_granularity: Option<String>,
 }
 
 /// Which of the answers.
@@ -122,10 +135,9 @@ impl ElectricityMaps {
 
     fn read(&self, answer: &Answer, path: Path, now: UnixTime) -> Result<Intake, FetchError> {
         let body: Value = answer.json()?;
-        let head = self.head(&body, answer)?;
-        if head.zone.is_none() {
+        let Some(whole) = self.head(&body, answer)?.filter(|head| head.zone.is_some()) else {
             return Err(answer.fault(FetchResult::Decode, "the answer doesn't say which zone it is about"));
-        }
+        };
         let list = ["history", "data", "forecast"].iter().find_map(|key| body.get(key)?.as_array());
         let items = match (path, list) {
             (Path::Latest, _) => std::slice::from_ref(&body),
@@ -135,18 +147,19 @@ impl ElectricityMaps {
         let mut intake = Intake::new(self.signal());
         let mut read = Vec::with_capacity(items.len());
         for item in items {
-            self.head(item, answer)?;
+            let Some(head) = self.head(item, answer)? else {
+                intake.unusable();
+                continue;
+            };
             let Some(item) = intake.item::<Item>(item) else { continue };
             match time(&item.datetime) {
-                Some(start) => read.push((start, item)),
+                Some(start) => read.push((start, head.length(), item)),
                 None => intake.unusable(),
             }
         }
-        let starts: Vec<UnixTime> = read.iter().map(|(start, _)| *start).collect();
-        let whole = head.temporal_granularity.as_deref().and_then(granularity);
-        for ((start, item), end) in read.into_iter().zip(SPACING.ends(&starts)) {
-            let length = item.temporal_granularity.as_deref().and_then(granularity).or(whole);
-            let end = length.map_or(end, |length| start.after(length));
+        let starts: Vec<UnixTime> = read.iter().map(|(start, ..)| *start).collect();
+        for ((start, length, item), end) in read.into_iter().zip(SPACING.ends(&starts)) {
+            let end = length.or(whole.length()).map_or(end, |length| start.after(length));
             let quality = match item.is_estimated {
                 // The hour to come may be in the history, too.
                 _ if path == Path::Forecast || start > now => SlotQuality::Forecast,
@@ -158,11 +171,9 @@ impl ElectricityMaps {
         Ok(intake)
     }
 
-    /// What an answer or an item says about itself, if that is what was asked for. An item that is no object at all
-    /// says nothing.
-    fn head(&self, value: &Value, answer: &Answer) -> Result<Head, FetchError> {
-        let nothing = Head { zone: None, emission_factor_type: None, temporal_granularity: None };
-        let head = Head::deserialize(value).unwrap_or(nothing);
+    /// What an answer or an item says about itself, if that is what was asked for; none where it can't be read.
+    fn head(&self, value: &Value, answer: &Answer) -> Result<Option<Head>, FetchError> {
+        let Ok(head) = Head::deserialize(value) else { return Ok(None) };
         match (&head.zone, &head.emission_factor_type) {
             (Some(zone), _) if !zone.eq_ignore_ascii_case(&self.zone) => {
                 let what = format!("asked for {}, but the answer is about {zone}", self.zone);
@@ -172,7 +183,7 @@ impl ElectricityMaps {
                 let what = format!("asked for {} figures, but these are {kind}", self.basis.as_str());
                 Err(answer.fault(FetchResult::Decode, &what))
             }
-            _ => Ok(head),
+            _ => Ok(Some(head)),
         }
     }
 
@@ -252,16 +263,6 @@ fn is_shared(zone: &str) -> bool {
             matches!(country, "DK" | "NO" | "SE") && matches!(number, "1" | "2" | "3" | "4" | "5")
         }
     }
-}
-
-/// The length of a slot; months and years have none that is fixed.
-fn granularity(name: &str) -> Option<Duration> {
-    let minutes = match name {
-        "hourly" => 60,
-        "daily" => 24 * 60,
-        _ => name.strip_suffix("_minutes")?.parse().ok().filter(|minutes| (1..=60).contains(minutes))?,
-    };
-    Some(Duration::from_secs(minutes * 60))
 }
 
 #[cfg(test)]

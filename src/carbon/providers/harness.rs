@@ -2,6 +2,7 @@
 //! every status and every body.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::TestRunner;
@@ -67,18 +68,11 @@ impl Rig {
 
     /// Checks that statuses are told apart, that `Retry-After` is passed on, and that no message has the key.
     pub(super) fn check_statuses(&self) {
-        for (status, result) in [
-            (204, FetchResult::Empty),
-            (301, FetchResult::Redirect),
-            (400, FetchResult::Rejected),
-            (401, FetchResult::Auth),
-            (403, FetchResult::Forbidden),
-            (404, FetchResult::NotFound),
-            (422, FetchResult::Rejected),
-            (429, FetchResult::RateLimited),
-            (500, FetchResult::Server),
-            (503, FetchResult::Server),
-        ] {
+        let refused =
+            [(400, FetchResult::Rejected), (422, FetchResult::Rejected), (404, FetchResult::NotFound)];
+        let barred = [(401, FetchResult::Auth), (403, FetchResult::Forbidden), (301, FetchResult::Redirect)];
+        let busy = [(429, FetchResult::RateLimited), (500, FetchResult::Server), (204, FetchResult::Empty)];
+        for (status, result) in [refused, barred, busy].into_iter().flatten() {
             for body in ["", "<html><body>Sorry</body></html>", r#"{"error":{"code":1,"message":"no"}}"#] {
                 let error = self.fetch([Reply::status(status, body)]).unwrap_err();
                 assert_eq!((error.result, error.retry_after), (result, None), "{status} {body}");
@@ -93,6 +87,23 @@ impl Rig {
         assert_eq!(self.failure(""), FetchResult::Decode);
         let server = Replay::in_turn([]);
         assert!(!format!("{:?}", self.provider(&server)).contains(KEY));
+    }
+
+    /// Checks that a local day of 23 hours, one of 25 and the turn of a year have all their quarters, where `body`
+    /// writes an answer with slots from these moments on.
+    pub(super) fn check_quarters(&self, body: impl Fn(&[UnixTime]) -> String) {
+        // The days begin at midnight in Paris and Berlin.
+        for (start, quarters) in
+            [("2026-03-28T23:00Z", 92), ("2026-10-24T22:00Z", 100), ("2026-12-31T12:00Z", 96)]
+        {
+            let start = time(start).unwrap();
+            let border = |quarter: u64| start.after(Duration::from_secs(900 * quarter));
+            let borders: Vec<UnixTime> = (0..=quarters).map(border).collect();
+            let fetched = self.fetch([Reply::ok(body(&borders[..borders.len() - 1]))]).unwrap();
+            let slots = fetched.series[0].slots.slots();
+            let found: Vec<_> = slots.iter().map(|slot| [slot.start, slot.end]).collect();
+            assert_eq!(found, borders.windows(2).map(|pair| [pair[0], pair[1]]).collect::<Vec<_>>());
+        }
     }
 
     /// Checks that no body makes it panic or gives a value that nobody believes: arbitrary bytes, and `good` ones with

@@ -169,6 +169,10 @@ fn another_zone_than_the_one_asked_for_is_refused() {
         FetchResult::ZoneMismatch
     );
     assert_eq!(rig.failure(r#"{"history":[]}"#), FetchResult::Decode);
+    assert_eq!(rig.failure(r#"{"zone":7,"history":[]}"#), FetchResult::Decode);
+    // An item that can't be understood may be about anything.
+    let odd = r#"{"zone":"FR","emissionFactorType":7,"datetime":"2026-10-01T07:00Z","carbonIntensity":5}"#;
+    assert_eq!(rig.failure(&history(odd)), FetchResult::Decode);
 }
 
 #[test]

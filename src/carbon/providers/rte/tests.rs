@@ -1,6 +1,7 @@
 use super::*;
 use crate::carbon::providers::harness::{KEY, Rig, lines};
 use crate::carbon::providers::replay::{Replay, Reply};
+use crate::carbon::providers::utc;
 use crate::config::{Basis, ProviderKind};
 
 const GOOD: &str = r#"{"total_count":4,"results":[
@@ -104,23 +105,10 @@ fn repetitions_give_one_slot_and_half_hours_are_half_hours() {
 
 #[test]
 fn days_of_23_and_25_hours_and_a_new_year_have_all_their_quarters() {
-    // Local days in Paris: the last Sundays of March and October, and the last day of a year.
-    for (start, quarters) in
-        [("2026-03-28T23:00:00Z", 92), ("2026-10-24T22:00:00Z", 100), ("2026-12-31T12:00:00Z", 96)]
-    {
-        let start = time(start).unwrap();
-        let at = |quarter: u64| start.after(Duration::from_secs(900 * quarter));
-        // As the platform would write them in local time, were it asked to.
-        let text = |quarter| crate::carbon::providers::utc(at(quarter), "%Y-%m-%dT%H:%M:%S+00:00");
-        let times: Vec<String> = (0..quarters).map(text).collect();
-        let rows: Vec<(&str, &str)> = times.iter().map(|time| (time.as_str(), "30")).collect();
-        let fetched = rig().fetch([Reply::ok(body(&rows))]).unwrap();
-        let slots = fetched.series[0].slots.slots();
-        assert_eq!(slots.len() as u64, quarters);
-        for (quarter, slot) in (0..quarters).zip(slots) {
-            assert_eq!((slot.start, slot.end), (at(quarter), at(quarter + 1)));
-        }
-    }
+    rig().check_quarters(|starts| {
+        let times: Vec<_> = starts.iter().map(|start| utc(*start, "%Y-%m-%dT%H:%M:%S+00:00")).collect();
+        body(&times.iter().map(|time| (time.as_str(), "30")).collect::<Vec<_>>())
+    });
     // The hour that is there twice, in local time with its offset.
     let rows = [("2026-10-25T02:45:00+02:00", "30"), ("2026-10-25T02:00:00+01:00", "31")];
     let expected = ["2026-10-25T00:45 15 30 measured", "2026-10-25T01:00 15 31 measured"];
