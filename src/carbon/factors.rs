@@ -151,6 +151,30 @@ pub fn resolve(settings: &FactorSettings) -> Result<Factors, FactorError> {
     Ok(Factors { grid, origin, pue: Pue(pue.unwrap_or(1.0)), pue_configured: pue.is_some() })
 }
 
+/// The factors that hold while no live source knows. They count what the live sources count, so the zone's own figure is left
+/// for that of its country, and that for the world's, where only those are known on this basis.
+///
+/// # Errors
+/// A value out of range, or a place of which not even the country is known.
+pub fn resolve_beside_live(settings: &FactorSettings, basis: Basis) -> Result<Factors, FactorError> {
+    let settings = FactorSettings { basis: Some(basis), ..settings.clone() };
+    let mut place = settings.clone();
+    loop {
+        let wider = match (resolve(&place), &place.zone) {
+            (Err(FactorError::UnknownZone { .. }), Some(zone)) => match zone.rsplit_once('-') {
+                Some((wider, _)) => wider.to_owned(),
+                None => return resolve(&settings),
+            },
+            (Err(FactorError::NotOnThisBasis { .. }), Some(zone)) => {
+                zone.rsplit_once('-').map_or(zones::WORLD, |(wider, _)| wider).to_owned()
+            }
+            (Err(FactorError::NotOnThisBasis { .. }), None) => zones::WORLD.to_owned(),
+            (resolved, _) => return resolved,
+        };
+        place.zone = Some(wider);
+    }
+}
+
 fn configured(intensity: f64, settings: &FactorSettings) -> Result<GridFactor, FactorError> {
     if !(intensity > 0.0 && intensity <= MAX_INTENSITY) {
         return Err(FactorError::Intensity(intensity));
@@ -180,7 +204,7 @@ fn tabulated(settings: &FactorSettings) -> Result<ZoneFactor, FactorError> {
     if let Some(zone) = &settings.zone {
         on_basis(zone, basis, |basis| zones::by_zone(zone, basis))?.ok_or_else(|| FactorError::UnknownZone {
             zone: zone.clone(),
-            near: did_you_mean(&zones::suggestions(zone)),
+            near: zones::did_you_mean(&zones::suggestions(zone)),
         })
     } else if let Some(cloud) = &settings.cloud {
         let (provider, region) = match cloud.split_once(':') {
@@ -192,7 +216,7 @@ fn tabulated(settings: &FactorSettings) -> Result<ZoneFactor, FactorError> {
         on_basis(cloud, basis, |basis| zones::by_cloud_region(provider, region, basis))?.ok_or_else(|| {
             FactorError::UnknownRegion {
                 cloud: cloud.clone(),
-                near: did_you_mean(&zones::cloud_suggestions(provider, region)),
+                near: zones::did_you_mean(&zones::cloud_suggestions(provider, region)),
             }
         })
     } else {
@@ -218,10 +242,6 @@ fn on_basis(
         },
         (found, _) => Ok(found),
     }
-}
-
-fn did_you_mean(candidates: &[String]) -> String {
-    if candidates.is_empty() { String::new() } else { format!("; did you mean {}?", candidates.join(", ")) }
 }
 
 #[cfg(test)]

@@ -180,3 +180,6 @@ impl Pricer {
         borders.flatten().filter(|border| *border > time).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,30 @@ fn a_cloud_regions_own_figure_keeps_its_name() {
     let settings = FactorSettings { basis: Some(Basis::Lifecycle), ..cloud("gcp:europe-west9") };
     assert_eq!(&*resolve(&settings).unwrap().grid.zone, "FR");
 }
+
+#[test]
+fn beside_live_sources_a_place_that_is_known_otherwise_falls_back_to_a_wider_one() {
+    let place = |zone: Option<&str>, cloud: Option<&str>, basis| {
+        let settings = FactorSettings {
+            zone: zone.map(str::to_owned),
+            cloud: cloud.map(str::to_owned),
+            ..FactorSettings::default()
+        };
+        let factors = resolve_beside_live(&settings, basis).unwrap();
+        assert_eq!(factors.grid.basis, basis.as_str());
+        factors.grid.zone.to_string()
+    };
+    assert_eq!(place(Some("FR"), None, Basis::Lifecycle), "FR");
+    // Countries have life-cycle figures only, states direct ones.
+    assert_eq!(place(Some("GB"), None, Basis::Direct), "world");
+    assert_eq!(place(Some("US-CA"), None, Basis::Direct), "US-CA");
+    assert_eq!(place(Some("US-CA"), None, Basis::Lifecycle), "US");
+    // Zones that only a provider knows.
+    assert_eq!(place(Some("DK-DK1"), None, Basis::Lifecycle), "DK");
+    assert_eq!(place(Some("US-CAL-CISO"), None, Basis::Direct), "US");
+    assert_eq!(place(None, None, Basis::Direct), "world");
+    assert_eq!(place(None, Some("aws:eu-west-2"), Basis::Direct), "world");
+    let typo = FactorSettings { zone: Some("Frnace".to_owned()), ..FactorSettings::default() };
+    let error = resolve_beside_live(&typo, Basis::Lifecycle).unwrap_err();
+    assert!(matches!(error, FactorError::UnknownZone { ref zone, .. } if zone == "Frnace"), "{error}");
+}

@@ -5,15 +5,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use ureq::http::Uri;
+
 use crate::carbon::factors::MAX_INTENSITY;
 use crate::carbon::grid::{FetchError, GridSeries, Signal};
 use crate::carbon::http::HttpClient;
 use crate::carbon::series::{Slot, SlotQuality};
-use crate::config::{Basis, Source};
+use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
+mod electricity_maps;
+mod energy_charts;
+#[cfg(test)]
+mod harness;
+mod intake;
+mod neso;
 #[cfg(test)]
 pub(crate) mod replay;
+mod rte;
 
 /// How often a source may be asked, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +93,125 @@ impl SourceError {
 ///
 /// # Errors
 /// A key that the provider needs is missing, one that it has no use for is there, or a value isn't fit for it.
-pub fn build(source: &Source, _around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
-    Err(SourceError::new("provider", format!("{} isn't built yet", source.provider.as_str())))
+pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
+    Ok(match source.provider {
+        ProviderKind::ElectricityMaps => Box::new(electricity_maps::ElectricityMaps::new(source, around)?),
+        ProviderKind::Neso => Box::new(neso::Neso::new(source, around)?),
+        ProviderKind::EnergyCharts => Box::new(energy_charts::EnergyCharts::new(source, around)?),
+        ProviderKind::Rte => Box::new(rte::Rte::new(source, around)?),
+        other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
+    })
+}
+
+/// Checks that nothing is set that the provider has no use for. `zone`, `url`, `ca_file` and `interval` are of use to
+/// all; `used` names the others that are.
+///
+/// # Errors
+/// A key is set that would be ignored.
+pub(super) fn refuse(source: &Source, used: &[&str]) -> Result<(), SourceError> {
+    let keys = [
+        ("basis", source.basis.is_some()),
+        ("token_file", source.token_file.is_some()),
+        ("user", source.user.is_some()),
+        ("password_file", source.password_file.is_some()),
+        ("header", source.header.is_some()),
+        ("query", source.query.is_some()),
+        ("path", source.path.is_some()),
+        ("items", source.items.is_some()),
+        ("value", source.value.is_some()),
+        ("start", source.start.is_some()),
+        ("end", source.end.is_some()),
+        ("estimated", source.estimated.is_some()),
+        ("step", source.step.is_some()),
+        ("unit", source.unit != IntensityUnit::default()),
+    ];
+    match keys.into_iter().find(|(key, set)| *set && !used.contains(key)) {
+        Some((key, _)) => {
+            let provider = source.provider.as_str();
+            Err(SourceError::new(key, format!("the provider {provider} has no use for it: remove it")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The zone in the provider's own terms, or else the node's.
+///
+/// # Errors
+/// There is neither, or it isn't one word.
+pub(super) fn zone<'a>(source: &'a Source, around: Surroundings<'a>) -> Result<&'a str, SourceError> {
+    let zone = source.zone.as_deref().or(around.zone).map(str::trim).unwrap_or_default();
+    if zone.is_empty() {
+        let problem = format!("{} needs one: set it here or as carbon.zone", source.provider.as_str());
+        return Err(SourceError::new("zone", problem));
+    }
+    if zone.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(SourceError::new("zone", "must be a code without white space"));
+    }
+    Ok(zone)
+}
+
+/// The provider's address, or the one that is configured in its place, without a slash at its end. Paths are put
+/// behind it, so it has no query.
+///
+/// # Errors
+/// As [`web_address`], or it has a query or a fragment.
+pub(super) fn address(source: &Source, default: &str) -> Result<String, SourceError> {
+    let url = source.url.as_deref().map_or(Ok(default), web_address)?;
+    if url.contains(['?', '#']) {
+        return Err(SourceError::new("url", "must end before any ? or #, as paths are put behind it"));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// An address that can be asked. The error doesn't repeat it, since it may hold a password.
+///
+/// # Errors
+/// It isn't an absolute http or https address, or has a user name or password in it.
+pub(super) fn web_address(url: &str) -> Result<&str, SourceError> {
+    let wrong = |problem: &str| Err(SourceError::new("url", problem));
+    let url = url.trim();
+    let Ok(uri) = url.parse::<Uri>() else {
+        return wrong("isn't an address: it must look like https://host/path");
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return wrong("must begin with http:// or https://");
+    }
+    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+        return wrong("has no host");
+    };
+    if authority.as_str().contains('@') {
+        return wrong("must not have a user name or password in it: put the credential into a file");
+    }
+    if authority.as_str() != authority.host() && authority.port_u16().is_none() {
+        return wrong("has a port that is no number");
+    }
+    Ok(url)
+}
+
+/// How often to ask: as configured, else every `default_period`.
+///
+/// # Errors
+/// The configured interval is less than the provider bears.
+pub(super) fn pace(source: &Source, default_period: Duration, floor: Duration) -> Result<Pace, SourceError> {
+    let period = source.interval.unwrap_or(default_period);
+    if period < floor {
+        let (provider, floor) = (source.provider.as_str(), human_duration(floor));
+        return Err(SourceError::new("interval", format!("{provider} bears {floor} or more")));
+    }
+    Ok(Pace { period, floor })
+}
+
+/// The moment that a text of RFC 3339 names, with any offset and with or without seconds. A leap second is the second
+/// before it. None for a time without offset, which could be anybody's, and for one before 1970.
+pub(super) fn time(text: &str) -> Option<UnixTime> {
+    let time: Timestamp = text.trim().parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok().map(UnixTime::from_millis)
+}
+
+/// A moment as UTC, in a format of strftime (`%Y-%m-%dT%H:%MZ`).
+pub(super) fn utc(time: UnixTime, format: &str) -> String {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX).strftime(format).to_string()
 }
 
 /// A slot, if its value is believable. A life-cycle figure of 0 isn't: no plant is built from nothing. A direct one of 0
@@ -100,3 +227,6 @@ pub fn believable(
     let in_range = grams.is_finite() && (low..=MAX_INTENSITY).contains(&grams);
     (in_range && start < end).then_some(Slot { start, end, intensity: GramsPerKwh(grams), quality })
 }
+
+#[cfg(test)]
+mod tests;
