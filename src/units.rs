@@ -109,6 +109,18 @@ impl AddAssign for Grams {
     }
 }
 
+/// Mass of CO2 equivalent in kilograms, the unit of figures for making hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kilograms(pub f64);
+
+impl Kilograms {
+    /// The same mass in grams.
+    pub fn in_grams(self) -> Grams {
+        Grams(self.0 * 1e3)
+    }
+}
+
 /// Carbon intensity of electricity in grams of CO2 equivalent per kilowatt-hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -5,6 +5,8 @@
 //! else the next one's, else the embedded yearly average ([`zones`], [`factors`]). Every figure says what it covers (life
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
+pub mod embodied;
+pub mod equivalences;
 pub mod factors;
 pub mod forecast;
 pub mod grid;

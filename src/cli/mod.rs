@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod quantity;
 mod release_gpus;
 mod serve;
 
