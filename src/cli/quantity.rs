@@ -1,10 +1,11 @@
-//! Energies, powers and hours as people write them on the command line: `120kWh`, `1.5 MWh`, `350 W`, `15`.
+//! Quantities as people write them on the command line (`120kWh`, `1.5 MWh`, `350 W`, `15`), and masses as they read
+//! them.
 //!
 //! The case of a unit is free except for the prefix `M`: `mWh` and `mJ` would be a billionth of what was meant.
 
 use std::time::Duration;
 
-use crate::units::{Microjoules, Watts, floor_to_u64};
+use crate::units::{Grams, Microjoules, Watts, floor_to_u64};
 
 /// Joules in a watt-hour, by definition.
 const WATT_HOUR: f64 = 3_600.0;
@@ -78,6 +79,26 @@ pub(super) fn hours(text: &str) -> Result<Duration, QuantityError> {
 /// More than 5.1 GWh, or less than a microjoule.
 pub(super) fn over(power: Watts, time: Duration) -> Result<Microjoules, QuantityError> {
     counted(power.0 * time.as_secs_f64())
+}
+
+/// A mass in the unit that fits, with three figures: `850 g`, `5.30 kg`, `-1.25 t`.
+pub(super) fn mass(grams: Grams) -> String {
+    let (value, unit) = match grams.0.abs() {
+        size if size < 999.5 => (grams.0, "g"),
+        size if size < 999.5e3 => (grams.0 / 1e3, "kg"),
+        _ => (grams.0 / 1e6, "t"),
+    };
+    format!("{} {unit}", figures(value))
+}
+
+/// A number with three figures, or all of those before its point.
+pub(super) fn figures(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size == 0.0 || size >= 99.95 => 0,
+        size if size >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.decimals$}")
 }
 
 /// Joules as the integer that energy is everywhere else.
@@ -161,6 +182,24 @@ mod tests {
         assert_eq!(hours("0.5"), Ok(Duration::from_secs(1_800)));
         assert_eq!(over(Watts(8_000.0), fifteen), energy("120kWh"));
         assert_eq!(over(Watts(1e9), fifteen), Err(QuantityError::TooMuch));
+    }
+
+    #[test]
+    fn masses_have_the_unit_that_fits() {
+        for (grams, text) in [
+            (0.0, "0 g"),
+            (0.123, "0.12 g"),
+            (5.3, "5.30 g"),
+            (99.96, "100 g"),
+            (850.0, "850 g"),
+            (999.7, "1.00 kg"),
+            (5_301.6, "5.30 kg"),
+            (-41_296.0, "-41.3 kg"),
+            (999_600.0, "1.00 t"),
+            (1.25e9, "1250 t"),
+        ] {
+            assert_eq!(mass(Grams(grams)), text, "{grams}");
+        }
     }
 
     #[test]
