@@ -22,6 +22,8 @@ pub mod snapshot;
 
 pub mod sampler;
 
+pub mod journal;
+
 pub mod web;
 
 pub mod cli;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::cli::quantity;
+use crate::cli::{quantity, when};
 use crate::config::{ConfigError, DEFAULT_FILE, Flag, Loaded, load};
 
 /// Flags with a value: name, name of the value, help. The key in the configuration is the same with `_` for `-`.
@@ -80,6 +80,7 @@ pub(super) fn command() -> Command {
                 ),
         )
         .subcommand(regions())
+        .subcommand(when())
         .arg(
             Arg::new("config.file")
                 .long("config.file")
@@ -170,6 +171,46 @@ fn regions() -> Command {
                 .value_parser(value_parser!(usize))
                 .default_value("15")
                 .help("Places in each list, beside --from and the last one; 0 for all"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
+}
+
+/// `wattprint when`.
+fn when() -> Command {
+    Command::new("when")
+        .about("Say when in the forecast to begin something, and what that saves against beginning now")
+        .after_help(
+            "Asks the daemon of this machine, else the configured sources. Times are UTC. Exit code: 0 if there is an \
+             answer, 1 if there is no forecast, 2 if it was asked wrongly.",
+        )
+        .arg(
+            Arg::new("hours")
+                .long("hours")
+                .value_name("HOURS")
+                .required(true)
+                .value_parser(when::length)
+                .help("How long it takes: 0.25 to 72 hours, or with units, such as 90min"),
+        )
+        .arg(
+            Arg::new("energy")
+                .long("energy")
+                .value_name("ENERGY")
+                .value_parser(quantity::energy)
+                .conflicts_with("power")
+                .help("Say grams, too, for this energy of the IT equipment, such as 120kWh"),
+        )
+        .arg(
+            Arg::new("power")
+                .long("power")
+                .value_name("POWER")
+                .value_parser(quantity::power)
+                .help("Say grams, too, for this power over these hours, such as 8kW"),
+        )
+        .arg(
+            Arg::new("daemon")
+                .long("daemon")
+                .value_name("URL")
+                .help("Ask this wattprint, such as http://node1:10125 [default: the one of this machine]"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }

@@ -6,6 +6,7 @@ mod quantity;
 mod regions;
 mod release_gpus;
 mod serve;
+mod when;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -46,6 +47,9 @@ enum CliError {
     NeedsNewContainer(String),
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// Nobody who was asked knows enough of the time ahead.
+    #[error("{0}")]
+    NoForecast(String),
 }
 
 impl CliError {
@@ -89,7 +93,8 @@ impl CliError {
             | Self::Io(_)
             | Self::SamplerEnded
             | Self::NeedsNewContainer(_)
-            | Self::Json(_) => ExitCode::from(FAILURE),
+            | Self::Json(_)
+            | Self::NoForecast(_) => ExitCode::from(FAILURE),
         }
     }
 }
@@ -126,6 +131,7 @@ pub fn run(
             let pid = options.get_one::<i32>("pid").copied();
             release_gpus::run(&loaded, pid, options.get_flag("resume"), out)
         }
+        Some(("when", options)) => when::run(&loaded, options, out),
         _ => serve::run(&loaded).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))
