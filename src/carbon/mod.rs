@@ -10,6 +10,7 @@ pub mod embodied;
 pub mod equivalences;
 pub mod factors;
 pub mod forecast;
+pub mod fuels;
 pub mod grid;
 pub mod http;
 pub mod market;

@@ -16,7 +16,9 @@ use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
 mod electricity_maps;
+mod energinet;
 mod energy_charts;
+mod entsoe;
 #[cfg(test)]
 mod harness;
 mod intake;
@@ -24,6 +26,9 @@ mod neso;
 #[cfg(test)]
 pub(crate) mod replay;
 mod rte;
+#[cfg(test)]
+mod trials;
+mod watttime;
 
 /// How often a source may be asked, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +104,9 @@ pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridPr
         ProviderKind::Neso => Box::new(neso::Neso::new(source, around)?),
         ProviderKind::EnergyCharts => Box::new(energy_charts::EnergyCharts::new(source, around)?),
         ProviderKind::Rte => Box::new(rte::Rte::new(source, around)?),
+        ProviderKind::Energinet => Box::new(energinet::Energinet::new(source, around)?),
+        ProviderKind::Watttime => Box::new(watttime::WattTime::new(source, around)?),
+        ProviderKind::Entsoe => Box::new(entsoe::Entsoe::new(source, around)?),
         other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
     })
 }
