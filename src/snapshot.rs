@@ -4,6 +4,8 @@
 //! the daemon started (monotone) and means over the last tick. Serialised, it is the body of
 //! `/api/v1/snapshot`: the names of fields with a quantity end in its unit there.
 
+mod emissions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,9 @@ pub use crate::carbon::grid::GridState;
 use crate::gpu::{GpuIdentity, Limitation};
 pub use crate::ledger::{Beneficiary, Holder, State};
 use crate::meters::{Component, Domain, MeterId, Quality};
-use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Litres, LitresPerKwh, Microjoules, Pue, Watts};
+use crate::units::{Bytes, CpuTime, Grams, Litres, LitresPerKwh, Microjoules, Pue, Watts};
 use crate::workloads::owner::Owner;
+pub use emissions::{EmbodiedCell, EmbodiedTotals, HardwarePart, MarketFactor};
 
 /// The node as it was at the end of one tick.
 #[derive(Clone, Debug, Serialize)]
@@ -56,10 +59,10 @@ pub struct Snapshot {
     /// The emission factor in force.
     pub grid: GridFactor,
     /// How long ago its source was last heard; absent for a figure that isn't live.
-    #[serde(rename = "grid_age_seconds", serialize_with = "optional_seconds")]
+    #[serde(rename = "grid_age_seconds", serialize_with = "emissions::optional_seconds")]
     pub grid_age: Option<Duration>,
     /// The live sources and what they said.
-    #[serde(rename = "grid_sources", serialize_with = "sources")]
+    #[serde(rename = "grid_sources", serialize_with = "emissions::sources")]
     pub grid_state: Arc<GridState>,
     /// What is ahead on the grid; absent without a forecast.
     pub grid_outlook: Option<Arc<Outlook>>,
@@ -71,7 +74,7 @@ pub struct Snapshot {
     /// Whether that is the operator's word, or else 1 for want of any.
     pub pue_configured: bool,
     /// The site's use of water; absent where it isn't configured.
-    #[serde(rename = "wue_litres_per_kwh")]
+    #[serde(rename = "wue_liters_per_kwh")]
     pub wue: Option<LitresPerKwh>,
     /// Emissions of making the hardware, by component; empty where they aren't counted or nothing is known of it.
     pub embodied: Vec<EmbodiedTotals>,
@@ -105,7 +108,7 @@ pub struct ComponentTotals {
     #[serde(rename = "market_emissions_grams")]
     pub market_emissions: Option<Grams>,
     /// Water that the site used for it; absent where its use isn't configured.
-    #[serde(rename = "water_litres")]
+    #[serde(rename = "water_liters")]
     pub water: Option<Litres>,
     /// The same energy by who it went to, in the order of [`Beneficiary::ALL`].
     #[serde(rename = "energy_by_beneficiary_uj", serialize_with = "by_beneficiary")]
@@ -139,53 +142,8 @@ pub struct ComponentCell {
     #[serde(rename = "market_emissions_grams")]
     pub market_emissions: Option<Grams>,
     /// Water that the site used for it; absent where its use isn't configured.
-    #[serde(rename = "water_litres")]
+    #[serde(rename = "water_liters")]
     pub water: Option<Litres>,
-}
-
-/// Market-based factor, as applied in a tick.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct MarketFactor {
-    /// The factor, without the facility's overhead.
-    #[serde(rename = "intensity_grams_per_kwh")]
-    pub intensity: GramsPerKwh,
-    /// What counts for electricity without a contract: `configured` (a residual mix) or `location` (the grid's factor).
-    pub residual: &'static str,
-}
-
-/// Emissions of making the hardware of one component of the node, as far as its life passed since the daemon started.
-#[derive(Clone, Debug, Serialize)]
-pub struct EmbodiedTotals {
-    /// The component: `gpu`, or `other` for the server without its GPUs.
-    pub component: Component,
-    /// All of them.
-    #[serde(rename = "emissions_grams")]
-    pub emissions: Grams,
-    /// The same by who had the hardware, in the order of [`Holder::ALL`].
-    #[serde(rename = "emissions_by_holder_grams", serialize_with = "by_holder")]
-    pub by_holder: [Grams; Holder::ALL.len()],
-}
-
-/// Emissions of making the hardware that one owner had.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct EmbodiedCell {
-    /// The component: `gpu`, or `other` for the server without its GPUs.
-    pub component: Component,
-    /// Those since the owner was first seen.
-    #[serde(rename = "emissions_grams")]
-    pub emissions: Grams,
-}
-
-/// One part of the hardware.
-#[derive(Clone, Debug, Serialize)]
-pub struct HardwarePart {
-    /// `server` or `gpu`.
-    pub part: &'static str,
-    /// The GPU's UUID; empty for the server.
-    pub device: Arc<str>,
-    /// What making it caused.
-    #[serde(flatten)]
-    pub figures: Arc<EmbodiedPart>,
 }
 
 /// Totals of one container, pod, unit, job or VM.
@@ -384,14 +342,6 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-fn optional_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
-}
-
-fn sources<S: Serializer>(state: &Arc<GridState>, serializer: S) -> Result<S::Ok, S::Error> {
-    state.sources.serialize(serializer)
-}
-
 fn by_component<S: Serializer>(power: &[(Component, Watts)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(power.iter().map(|(component, watts)| (component.as_str(), watts)))
 }
@@ -401,10 +351,6 @@ fn by_beneficiary<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(Beneficiary::ALL.iter().map(|to| to.as_str()).zip(energy))
-}
-
-fn by_holder<S: Serializer>(grams: &[Grams; Holder::ALL.len()], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(Holder::ALL.iter().map(|to| to.as_str()).zip(grams))
 }
 
 #[cfg(test)]

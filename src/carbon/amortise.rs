@@ -11,8 +11,8 @@ use crate::carbon::embodied::{EmbodiedPart, Parts, parts};
 use crate::config;
 use crate::units::Grams;
 
-/// A year of 365 days, as Boavizta and Cloud Carbon Footprint have it (4 years are 35,040 hours).
-const SECONDS_PER_YEAR: f64 = 8_760.0 * 3_600.0;
+/// A Julian year: 365.25 days.
+const SECONDS_PER_YEAR: f64 = 31_557_600.0;
 
 /// Which figures are used, and over what time.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ mod tests {
     fn a_server_of_a_tonne_costs_28_5_g_an_hour_over_four_years() {
         let mut server = Plan::new(&settings()).unwrap().server().unwrap();
         let grams = server.pass(Duration::from_secs(3_600)).0;
-        assert!((grams - 1_000_000.0 / 35_040.0).abs() < 1e-12, "{grams}");
+        assert!((grams - 1_000_000.0 / 35_064.0).abs() < 1e-12, "{grams}");
     }
 
     #[test]

@@ -76,8 +76,13 @@ impl Node {
     }
 
     pub(super) fn tick(&mut self, seconds: u64) -> Snapshot {
-        // Any wall clock will do.
-        self.tick_at(seconds, Duration::from_secs(1_800_000_000 + self.seconds + seconds))
+        let wall = self.wall() + Duration::from_secs(seconds);
+        self.tick_at(seconds, wall)
+    }
+
+    /// The wall clock, where nobody sets it.
+    pub(super) fn wall(&self) -> Duration {
+        Duration::from_secs(1_800_000_000 + self.seconds)
     }
 
     /// One tick after so many seconds, at a time of the wall clock.

@@ -12,8 +12,8 @@ use crate::sampler::tests::{CONTAINER, Node};
 use crate::snapshot::Snapshot;
 use crate::workloads::owner::OwnerKind;
 
-/// Four years of 365 days.
-const LIFESPAN: f64 = 4.0 * 8_760.0 * 3_600.0;
+/// Four years, in seconds.
+const LIFESPAN: f64 = 4.0 * 31_557_600.0;
 
 fn counted(settings: &mut Settings) {
     settings.embodied.enabled = true;

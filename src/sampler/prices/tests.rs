@@ -10,7 +10,8 @@ use crate::carbon::series::SlotQuality::{Estimated, Forecast, Measured};
 use crate::carbon::series::{Series, Slot, SlotQuality};
 use crate::config::Basis;
 use crate::ledger::Beneficiary;
-use crate::meters::Component;
+use crate::meters::{Component, Domain};
+use crate::sampler::gpu::tests::{Card, reading};
 use crate::sampler::tests::{CONTAINER, Node, component};
 use crate::snapshot::{ComponentTotals, Snapshot};
 use crate::units::Pue;
@@ -61,13 +62,17 @@ impl Priced {
             intensity: GramsPerKwh(intensity),
             quality,
         };
+        self.take(Series::new(slots.iter().map(slot)));
+    }
+
+    fn take(&self, slots: Series) {
         let fetched = GridSeries {
             provider: "test".into(),
             zone: "FR".into(),
             signal: Signal::AverageLifecycle,
             accounting: "".into(),
             fetched_at: at(self.seconds),
-            slots: Series::new(slots.iter().map(slot)),
+            slots,
         };
         self.board.update(|state| state.sources[0].take(fetched, UnixTime::default()));
     }
@@ -238,6 +243,23 @@ fn energy_of_an_outage_is_priced_over_its_own_time() {
     // 58 s at 100, then 4 s in one: 2 at 100 and 2 at 400.
     let watt_hours = |seconds: f64| seconds / 60.0 / 1_000.0;
     assert_close(priced.cpu().emissions.0, watt_hours(60.0) * 100.0 + watt_hours(2.0) * 400.0);
+}
+
+#[test]
+fn energy_of_a_gpu_is_priced_over_its_own_time() {
+    let mut card = Card::new(|_| {});
+    let priced = Priced::new(Market::default(), None);
+    // The card's next tick ends here.
+    let end = card.node.wall().as_secs() + 1 - START;
+    let border = at(end - 5);
+    let slot =
+        |start, end, intensity| Slot { start, end, intensity: GramsPerKwh(intensity), quality: Measured };
+    priced.take(Series::new([slot(at(0), border, 100.0), slot(border, at(3_600), 400.0)]));
+    card.node.sampler.prices = priced.node.sampler.prices;
+    // 36 kJ in 20 s after a gap: 10 Wh, three quarters of them at 100.
+    card.tick_of(Some(reading(&[10], Some(&[(10, 50)]))), 36_000, true, Domain::Gpu, Microjoules::ZERO);
+    let book = card.node.sampler.ledger.component(Component::Gpu).unwrap();
+    assert_close(book.footprint.location.0, 1.75);
 }
 
 #[test]

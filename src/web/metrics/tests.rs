@@ -185,6 +185,83 @@ fn unknown_is_absent() {
 }
 
 #[test]
+fn the_grid_tells_what_holds_what_is_ahead_and_how_its_sources_fare() {
+    let snapshot = fixture::snapshot();
+    for (family, expected) in [
+        ("carbon_intensity_grams_per_kwh", vec![("FR/electricity_maps/lifecycle/measured", 44.2)]),
+        ("carbon_intensity_age_seconds", vec![("", 420.0)]),
+        ("market_intensity_grams_per_kwh", vec![("location", 11.05)]),
+        ("marginal_intensity_grams_per_kwh", vec![("FR/electricity_maps", 390.0)]),
+        ("forecast_grams_per_kwh", vec![("0", 44.2), ("1", 40.0)]),
+        ("best_window_start_timestamp_seconds", vec![("4", 1_800_003_600.0)]),
+        ("best_window_grams_per_kwh", vec![("4", 30.5)]),
+        ("fetches_total", vec![("electricity_maps/FR/success", 3.0), ("electricity_maps/FR/timeout", 1.0)]),
+        ("source_last_success_timestamp_seconds", vec![("electricity_maps/FR", 1_799_999_580.25)]),
+    ] {
+        let got = values(&snapshot, &format!("wattprint_grid_{family}"));
+        let expected: Vec<_> =
+            expected.into_iter().map(|(labels, value)| (labels.to_owned(), value)).collect();
+        assert_eq!(got, expected, "{family}");
+    }
+}
+
+#[test]
+fn emissions_of_each_kind_have_families_of_their_own() {
+    let snapshot = fixture::snapshot();
+    let job = |family: &str| values(&snapshot, &format!("wattprint_job_{family}"))[0].clone();
+    assert_eq!(job("emissions_grams_total"), ("slurm/4711/1000/cpu".to_owned(), 0.5));
+    assert_eq!(job("market_emissions_grams_total"), ("slurm/4711/1000/cpu".to_owned(), 0.25));
+    assert_eq!(job("water_liters_total"), ("slurm/4711/1000/cpu".to_owned(), 0.125));
+    assert_eq!(job("embodied_emissions_grams_total"), ("slurm/4711/1000/other".to_owned(), 0.75));
+    let kinds = values(&snapshot, "wattprint_node_owner_embodied_emissions_grams_total");
+    let names = ["container", "unit", "job", "vm", "system", "unallocated"];
+    assert!(kinds.iter().map(|(labels, _)| labels.as_str()).eq(names.map(|name| format!("other/{name}"))));
+    let node = values(&snapshot, "wattprint_node_embodied_emissions_grams_total");
+    assert_eq!(node, [("other".to_owned(), kinds.iter().map(|(_, grams)| grams).sum())]);
+    let bounds = values(&snapshot, "wattprint_embodied_kilograms");
+    assert_eq!(
+        bounds,
+        [("gpu/GPU-0000/value".to_owned(), 164.0), ("gpu/GPU-0000/high".to_owned(), 575.0)],
+        "nobody gives a low end"
+    );
+}
+
+#[test]
+fn what_is_not_configured_has_no_samples() {
+    let mut snapshot = fixture::snapshot();
+    for totals in &mut snapshot.components {
+        (totals.market_emissions, totals.water) = (None, None);
+    }
+    for totals in &mut snapshot.workloads {
+        totals.embodied.clear();
+        for cell in &mut totals.components {
+            (cell.market_emissions, cell.water) = (None, None);
+        }
+    }
+    (snapshot.market, snapshot.wue, snapshot.grid_age, snapshot.grid_outlook) = (None, None, None, None);
+    snapshot.grid_state = Default::default();
+    snapshot.embodied.clear();
+    snapshot.embodied_parts.clear();
+    snapshot.pue_configured = false;
+    assert_eq!(values(&snapshot, "wattprint_pue_configured"), [(String::new(), 0.0)]);
+    let text = encode(&snapshot, None).unwrap();
+    for absent in [
+        "market",
+        "water",
+        "embodied",
+        "wue",
+        "_age_seconds",
+        "marginal",
+        "forecast",
+        "best_window",
+        "fetches",
+        "last_success",
+    ] {
+        assert!(!text.contains(absent), "{absent} is there without being configured");
+    }
+}
+
+#[test]
 fn containers_whose_short_ids_clash_are_shown_by_their_whole_ids() {
     let id = |end: &str| format!("0123456789ab{end:0>52}");
     let clashing = vec![
