@@ -11,6 +11,7 @@ pub mod http;
 pub mod market;
 pub mod pricing;
 pub mod providers;
+pub mod schedule;
 pub mod secret;
 pub mod series;
 pub mod zones;
