@@ -6,6 +6,7 @@
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
 pub mod factors;
+pub mod fetch;
 pub mod grid;
 pub mod http;
 pub mod market;
