@@ -91,15 +91,6 @@ impl Request {
     }
 }
 
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("shown", &self.shown)
-            .field("headers", &self.headers)
-            .finish_non_exhaustive()
-    }
-}
-
 /// An answer whose status is not looked at yet.
 #[derive(Clone)]
 pub struct Answer {
