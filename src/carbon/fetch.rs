@@ -62,7 +62,7 @@ impl Job {
         Self { name, zone, subject, pace, is_local: false, ask, store: None }
     }
 
-    /// The same job, known to ask nobody else, as it reads a file: it begins at once.
+    /// The same job, known to ask nobody else, as it reads a file: it begins at once and heeds no other job.
     #[must_use]
     pub fn local(self) -> Self {
         Self { is_local: true, ..self }
@@ -95,10 +95,12 @@ pub fn start(
         let schedule = Schedule::new(job.pace, identity(&[node, job.name, &job.zone]), Rng::new());
         let has_data = matches!(job.subject, Subject::Source(index) if had_data(index));
         let first = if job.is_local { Duration::ZERO } else { schedule.first(has_data, startup_spread) };
+        let alone =
+            if job.is_local { Arc::default() } else { Arc::clone(alone.entry(job.name).or_default()) };
         let (stop, stopped) = channel();
         let (name, zone, subject) = (job.name, Arc::clone(&job.zone), job.subject);
         let fetcher = Fetcher {
-            alone: Arc::clone(alone.entry(name).or_default()),
+            alone,
             job,
             schedule,
             board: Arc::clone(board),
@@ -168,7 +170,7 @@ struct Fetcher {
     schedule: Schedule,
     board: Arc<GridBoard>,
     clock: Clock,
-    /// Held while asking, by all jobs of the same name: some providers refuse calls that overlap.
+    /// Held while asking, by all jobs of the same name that aren't local: some providers refuse calls that overlap.
     alone: Arc<Mutex<()>>,
     stopped: Receiver<()>,
     /// How the last request failed.

@@ -392,3 +392,16 @@ fn two_jobs_of_a_provider_never_ask_at_once() {
     assert_eq!(others, [0, 0, 0]);
     fetchers.stop();
 }
+
+#[test]
+fn files_do_not_wait_for_each_other() {
+    let ((one, one_begins, let_one_go), (other, other_begins, let_other_go)) =
+        (hanging("file"), hanging("file"));
+    let fetchers = all(vec![one.local(), other.local()], &board(), Duration::ZERO);
+    one_begins.recv_timeout(LONG).unwrap();
+    other_begins.recv_timeout(LONG).unwrap();
+    for let_go in [let_one_go, let_other_go] {
+        let_go.send(()).unwrap();
+    }
+    fetchers.stop();
+}
