@@ -103,7 +103,11 @@ fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Res
                 MassKind::Embodied => embodied.map(|totals| totals.emissions),
             };
             *sum = added(*sum, grams);
-            write!(html, "{}", Number(grams.map(Mass)))?;
+            match (kind, grams) {
+                // Making it is in the component `other`.
+                (MassKind::Embodied, None) => html.write_str("<td></td>")?,
+                _ => write!(html, "{}", Number(grams.map(Mass)))?,
+            }
         }
         writeln!(html, "<td>{}</td></tr>", totals.map_or("", |totals| totals.quality.as_str()))?;
     }
@@ -115,8 +119,11 @@ fn write_node(html: &mut String, snapshot: &Snapshot, now: Duration) -> fmt::Res
     }
     html.write_str("<td></td></tr>\n")?;
     close_table(html)?;
-    html.write_str("<p>Energy and CO2e since the daemon started. ")?;
-    html.write_str("Kinds of CO2e are views beside each other, not to be added up.</p>\n")
+    html.write_str("<p>Energy and CO2e since the daemon started.")?;
+    if snapshot.market.is_some() {
+        html.write_str(" Market-based CO2e is another view of the same energy, not to be added.")?;
+    }
+    html.write_str("</p>\n")
 }
 
 /// A column of CO2e.
