@@ -12,6 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 pub use crate::carbon::factors::GridFactor;
+pub use crate::carbon::grid::GridSeries;
 use crate::gpu::{GpuIdentity, Limitation};
 pub use crate::ledger::{Beneficiary, State};
 use crate::meters::{Component, Domain, MeterId, Quality};
@@ -53,6 +54,9 @@ pub struct Snapshot {
     pub meters: Vec<MeterStatus>,
     /// The emission factor in force.
     pub grid: GridFactor,
+    /// What live sources say; other nodes get it at `/api/v1/grid`.
+    #[serde(skip)]
+    pub grid_series: Vec<Arc<GridSeries>>,
     /// The overhead factor in force.
     #[serde(rename = "pue_ratio")]
     pub pue: Pue,

@@ -5,12 +5,14 @@
 //! else the next one's, else the embedded yearly average ([`zones`], [`factors`]). Every figure says what it covers (life
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
+mod data_file;
 pub mod factors;
 pub mod grid;
 pub mod http;
 pub mod market;
 pub mod pricing;
 pub mod providers;
+pub mod pue;
 pub mod secret;
 pub mod series;
 pub mod zones;

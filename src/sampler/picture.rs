@@ -53,6 +53,7 @@ impl Sampler {
             gpus: gpus.devices.iter().map(|device| self.gpu_totals(device)).collect(),
             gpu_pid_namespace_ok: self.gpu_books.pid_namespace_ok(),
             grid: self.factors.grid.clone(),
+            grid_series: Vec::new(),
             pue: self.factors.pue,
             collectors,
             unattributed: self.unattributed(&known),

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::carbon::grid::Signal;
+use crate::carbon::series::{Series, Slot, SlotQuality};
 use crate::gpu::{GpuIdentity, Limitation, Vendor};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
     Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell,
-    GpuTotals, GridFactor, MeterStatus, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
+    GpuTotals, GridFactor, GridSeries, MeterStatus, ProcessTotals, Snapshot, State, Unattributed,
+    WorkloadTotals,
 };
-use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Microjoules, Pue, Watts};
+use crate::units::{Bytes, CpuTime, Grams, GramsPerKwh, Microjoules, Pue, UnixTime, Watts};
 use crate::workloads::owner::{JobManager, Owner, OwnerKind, Runtime};
 
 /// A name with all that text formats and HTML must escape.
@@ -138,6 +141,24 @@ fn meter(domain: Domain, device: &str, up: bool, reason: &str) -> MeterStatus {
     }
 }
 
+/// A series of two hours with this value.
+pub(super) fn grid_series(grams: f64) -> GridSeries {
+    let slot = |hour: u64, quality| Slot {
+        start: UnixTime::from_seconds(1_800_000_000 + 3600 * hour),
+        end: UnixTime::from_seconds(1_800_003_600 + 3600 * hour),
+        intensity: GramsPerKwh(grams),
+        quality,
+    };
+    GridSeries {
+        provider: "rte".into(),
+        zone: "FR".into(),
+        signal: Signal::AverageDirect,
+        accounting: "production".into(),
+        fetched_at: UnixTime::from_seconds(1_800_000_100),
+        slots: Series::new([slot(0, SlotQuality::Measured), slot(1, SlotQuality::Forecast)]),
+    }
+}
+
 /// The node with these workloads and processes.
 pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>) -> Snapshot {
     Snapshot {
@@ -166,6 +187,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
             quality: "static",
             intensity: GramsPerKwh(44.2),
         },
+        grid_series: vec![Arc::new(grid_series(44.2))],
         pue: Pue(1.2),
         collectors: vec![
             CollectorStatus {

@@ -1,5 +1,12 @@
 //! Live sources of carbon intensity, one file each. All of them are off unless configured.
 
+mod file;
+mod http_json;
+mod own;
+mod pointers;
+pub(super) mod prometheus;
+pub mod relay;
+
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +19,7 @@ use crate::carbon::factors::MAX_INTENSITY;
 use crate::carbon::grid::{FetchError, GridSeries, Signal};
 use crate::carbon::http::HttpClient;
 use crate::carbon::series::{Slot, SlotQuality};
-use crate::config::{Basis, IntensityUnit, Source, human_duration};
+use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
 #[cfg(test)]
@@ -86,8 +93,14 @@ impl SourceError {
 ///
 /// # Errors
 /// A key that the provider needs is missing, one that it has no use for is there, or a value isn't fit for it.
-pub fn build(source: &Source, _around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
-    Err(SourceError::new("provider", format!("{} isn't built yet", source.provider.as_str())))
+pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
+    Ok(match source.provider {
+        ProviderKind::Http => Box::new(http_json::HttpJson::new(source, around)?),
+        ProviderKind::Prometheus => Box::new(prometheus::Prometheus::new(source, around)?),
+        ProviderKind::File => Box::new(file::ValueFile::new(source, around)?),
+        ProviderKind::Relay => Box::new(relay::Relay::new(source, around)?),
+        other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
+    })
 }
 
 /// Checks that nothing is set that the provider has no use for. `zone`, `url`, `ca_file` and `interval` are of use to
