@@ -1,5 +1,6 @@
 //! The HTTP client of all sources: one deadline for everything, a cap on bodies, no redirects, rustls only.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct HttpClient {
 }
 
 /// A GET request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     url: String,
     /// The address as messages show it: without the query, where some providers want their token.
@@ -55,6 +56,15 @@ impl Request {
     pub fn header(mut self, name: &str, value: Secret) -> Self {
         self.headers.push((name.to_owned(), value));
         self
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("shown", &self.shown)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 

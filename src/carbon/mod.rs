@@ -7,6 +7,7 @@
 
 mod data_file;
 pub mod factors;
+pub mod fuels;
 pub mod grid;
 pub mod http;
 pub mod market;

@@ -7,6 +7,8 @@ use crate::carbon::grid::{FetchError, FetchResult};
 
 /// The largest file that can be a credential.
 const MAX_BYTES: u64 = 64 * 1024;
+/// A shorter piece of a credential tells nothing, and may well be part of a word.
+const RECOGNIZABLE: usize = 4;
 
 /// A text that must not be seen: printing it for debugging gives dots.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +23,26 @@ impl Secret {
     /// The text, for the request that it is for.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The same error without this text, should an answer have repeated it: as it is, as in a query, or cut off at the
+    /// end.
+    #[must_use]
+    pub fn hidden_in(&self, mut error: FetchError) -> FetchError {
+        let in_query: String = form_urlencoded::byte_serialize(self.0.as_bytes()).collect();
+        for secret in [&self.0, &in_query] {
+            if secret.is_empty() {
+                continue;
+            }
+            error.text = error.text.replace(secret.as_str(), "...");
+            let cut = (RECOGNIZABLE..secret.len()).rev().filter_map(|length| secret.get(..length));
+            let kept = cut.filter_map(|part| error.text.strip_suffix(part)).next().map(str::len);
+            if let Some(kept) = kept {
+                error.text.truncate(kept);
+                error.text.push_str("...");
+            }
+        }
+        error
     }
 }
 
@@ -71,6 +93,24 @@ mod tests {
     #[test]
     fn a_secret_does_not_show() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(...)");
+    }
+
+    #[test]
+    fn a_secret_that_an_answer_repeats_is_taken_out() {
+        let secret = Secret::new("hun/ter2");
+        for (text, expected) in [
+            ("http://host: bad token hun/ter2 for hun/ter2", "http://host: bad token ... for ..."),
+            ("token=hun%2Fter2&x", "token=...&x"),
+            ("token hun/te", "token ..."),
+            ("token=hun%2", "token=..."),
+            ("a hun", "a hun"),
+            ("", ""),
+        ] {
+            let error = secret.hidden_in(FetchError::new(FetchResult::Auth, text));
+            assert_eq!(error, FetchError::new(FetchResult::Auth, expected), "{text}");
+        }
+        let error = FetchError::new(FetchResult::Auth, "as it was");
+        assert_eq!(Secret::new("").hidden_in(error.clone()), error);
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl CloudRow {
 }
 
 /// The rows of an embedded table, in its order; a row that can't be read is left out, and fails a test here.
-fn rows<T: DeserializeOwned>(table: &'static str) -> impl Iterator<Item = T> {
+pub(super) fn rows<T: DeserializeOwned>(table: &'static str) -> impl Iterator<Item = T> {
     csv::Reader::from_reader(table.as_bytes()).into_deserialize().filter_map(Result::ok)
 }
 

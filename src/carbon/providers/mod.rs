@@ -1,12 +1,5 @@
 //! Live sources of carbon intensity, one file each. All of them are off unless configured.
 
-mod file;
-mod http_json;
-mod own;
-mod pointers;
-pub(super) mod prometheus;
-pub mod relay;
-
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +15,26 @@ use crate::carbon::series::{Slot, SlotQuality};
 use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
+mod electricity_maps;
+mod energinet;
+mod energy_charts;
+mod entsoe;
+mod file;
+#[cfg(test)]
+mod harness;
+mod http_json;
+mod intake;
+mod neso;
+mod own;
+mod pointers;
+pub(super) mod prometheus;
+pub mod relay;
 #[cfg(test)]
 pub(crate) mod replay;
+mod rte;
+#[cfg(test)]
+mod trials;
+mod watttime;
 
 /// How often a source may be asked, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +106,17 @@ impl SourceError {
 /// A key that the provider needs is missing, one that it has no use for is there, or a value isn't fit for it.
 pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridProvider>, SourceError> {
     Ok(match source.provider {
+        ProviderKind::ElectricityMaps => Box::new(electricity_maps::ElectricityMaps::new(source, around)?),
+        ProviderKind::Neso => Box::new(neso::Neso::new(source, around)?),
+        ProviderKind::EnergyCharts => Box::new(energy_charts::EnergyCharts::new(source, around)?),
+        ProviderKind::Rte => Box::new(rte::Rte::new(source, around)?),
+        ProviderKind::Energinet => Box::new(energinet::Energinet::new(source, around)?),
+        ProviderKind::Watttime => Box::new(watttime::WattTime::new(source, around)?),
+        ProviderKind::Entsoe => Box::new(entsoe::Entsoe::new(source, around)?),
         ProviderKind::Http => Box::new(http_json::HttpJson::new(source, around)?),
         ProviderKind::Prometheus => Box::new(prometheus::Prometheus::new(source, around)?),
         ProviderKind::File => Box::new(file::ValueFile::new(source, around)?),
         ProviderKind::Relay => Box::new(relay::Relay::new(source, around)?),
-        other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
     })
 }
 

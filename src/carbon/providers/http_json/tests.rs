@@ -2,9 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::carbon::grid::FetchResult;
-use crate::carbon::providers::own::tests::{
-    NOW, entry, failure, fetch, problem, slots, tells_failures_apart,
-};
+use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
 use crate::config::IntensityUnit;
 
@@ -158,13 +156,13 @@ fn the_zone_and_the_token_are_sent_as_they_must_be() {
 }
 
 #[test]
-fn failures_are_told_apart() {
-    let mut source = entry(ProviderKind::Http);
-    source.url = Some("/path?key=of-little-worth".to_owned());
-    source.value = Some("/value".to_owned());
-    tells_failures_apart(source.clone());
+fn no_answer_is_taken_for_another() {
+    let server = Replay::in_turn([]);
+    let item = json!({ "from": 1_800_000_000, "to": "2027-01-15T09:00Z", "intensity": { "actual": 5 }, "estimated": 1 });
+    check_answers(&list(&server), &[&json!({ "data": [item, item] }).to_string()]);
+    let mut source = single(&server);
     source.header = Some("X-Api-Key".to_owned());
-    tells_failures_apart(source);
+    check_answers(&source, &[r#"{"value":"50"}"#]);
 }
 
 #[test]

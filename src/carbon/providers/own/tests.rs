@@ -1,14 +1,12 @@
 use super::*;
 use crate::carbon::http::HttpClient;
 use crate::carbon::providers::build;
-use crate::carbon::providers::replay::{Replay, Reply};
+use crate::carbon::providers::harness::{KEY, Rig};
+use crate::carbon::providers::replay::Replay;
 use crate::config::Basis;
 
 /// 2027-01-15T08:00:00Z: the moment of most tests.
 pub(in crate::carbon::providers) const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
-
-/// The token that no message may tell.
-const TOKEN: &str = "hunter2hunter2";
 
 /// A source with a zone and what its values count.
 pub(in crate::carbon::providers) fn entry(provider: ProviderKind) -> Source {
@@ -47,46 +45,17 @@ pub(in crate::carbon::providers) fn problem(source: &Source) -> (&'static str, S
     (error.key, error.problem)
 }
 
-/// What every source that asks over HTTP owes: failures are told apart, and none tells the token.
-pub(in crate::carbon::providers) fn tells_failures_apart(mut source: Source) {
-    let directory = tempfile::tempdir().unwrap();
-    let token = directory.path().join("token");
-    std::fs::write(&token, TOKEN).unwrap();
-    source.token_file = Some(token.clone());
-    let base = source.url.take().unwrap_or_default();
-    let html = "<html><body>Sign in</body></html>";
-    for (status, body, result) in [
-        (200, "", FetchResult::Decode),
-        (200, html, FetchResult::Decode),
-        (200, "{", FetchResult::Decode),
-        (200, "[[[[", FetchResult::Decode),
-        (200, "null", FetchResult::Decode),
-        (204, "", FetchResult::Empty),
-        (301, "", FetchResult::Redirect),
-        (400, html, FetchResult::Rejected),
-        (401, html, FetchResult::Auth),
-        (403, html, FetchResult::Forbidden),
-        (404, html, FetchResult::NotFound),
-        (422, html, FetchResult::Rejected),
-        (429, "", FetchResult::RateLimited),
-        (500, html, FetchResult::Server),
-        (503, "", FetchResult::Server),
-    ] {
-        let server = Replay::new(move |_| Some(Reply::status(status, body).header("retry-after", "90")));
-        source.url = Some(format!("{}{base}", server.url()));
-        let mut provider = build(&source, Surroundings::default()).unwrap();
-        assert!(!format!("{provider:?}").contains(TOKEN));
-        let error = provider.fetch(&HttpClient::new(None).unwrap(), NOW).unwrap_err();
-        assert_eq!(error.result, result, "{status} {body}: {error}");
-        assert!(error.text.contains(&server.url()) && !error.text.contains(TOKEN), "{error}");
-        let asked = server.asked();
-        assert!(asked.iter().all(|asked| asked.headers.iter().any(|(_, value)| value.contains(TOKEN))));
-        if status == 429 {
-            assert_eq!(error.retry_after, Some(std::time::Duration::from_secs(90)));
-        }
-    }
-    std::fs::remove_file(&token).unwrap();
-    assert_eq!(failure(&source).0, FetchResult::File);
+/// What every source that asks over HTTP owes, whatever it is answered; `good` are answers to it that are right. The token
+/// is sent, and no message has it.
+pub(in crate::carbon::providers) fn check_answers(source: &Source, good: &[&str]) {
+    let mut rig = Rig::new(source.provider, "FR", "2027-01-15T08:00Z").with_key();
+    rig.source = Source { token_file: rig.source.token_file, ..source.clone() };
+    rig.check_statuses();
+    rig.check_any_body(good);
+    let server = Replay::in_turn([]);
+    let http = HttpClient::new(None).unwrap();
+    assert_eq!(rig.provider(&server).fetch(&http, NOW).unwrap_err().result, FetchResult::Server);
+    assert!(server.asked()[0].headers.iter().any(|(_, value)| value.contains(KEY)));
 }
 
 fn any_slot(start: u64, grams: f64) -> Result<Option<Slot>, String> {

@@ -1,7 +1,5 @@
 use super::*;
-use crate::carbon::providers::own::tests::{
-    NOW, entry, failure, fetch, problem, slots, tells_failures_apart,
-};
+use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
 
 const QUERY: &str = r#"grid_intensity{zone="FR"}"#;
@@ -124,10 +122,10 @@ fn warnings_are_passed_on() {
 }
 
 #[test]
-fn failures_are_told_apart() {
-    let mut source = entry(ProviderKind::Prometheus);
-    source.query = Some("up".to_owned());
-    tells_failures_apart(source);
+fn no_answer_is_taken_for_another() {
+    let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1799999990.5,"31"]}}"#;
+    let vector = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1799999990,"31"]}]}}"#;
+    check_answers(&source(&Replay::in_turn([])), &[scalar, vector]);
 }
 
 #[test]

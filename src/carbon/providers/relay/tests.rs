@@ -1,11 +1,8 @@
-use proptest::prelude::{any, prop, proptest};
 use serde_json::json;
 
 use super::*;
 use crate::carbon::grid::SourceState;
-use crate::carbon::providers::own::tests::{
-    NOW, entry, failure, fetch, problem, slots, tells_failures_apart,
-};
+use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
 use crate::carbon::series::SlotQuality;
 use crate::config::ProviderKind;
@@ -213,8 +210,8 @@ fn a_bad_series_does_not_spoil_the_others() {
 }
 
 #[test]
-fn failures_are_told_apart() {
-    tells_failures_apart(entry(ProviderKind::Relay));
+fn no_answer_is_taken_for_another() {
+    check_answers(&source(&Replay::in_turn([])), &[&document().to_string()]);
     let (kind, _) = failure(&source(&replies(&json!({ "version": 1 }))));
     assert_eq!(kind, FetchResult::Decode);
 }
@@ -232,17 +229,4 @@ fn an_entry_is_checked() {
     assert_eq!(changed(|source| source.zone = Some("F R".to_owned())), "zone");
     assert_eq!(changed(|source| source.query = Some("up".to_owned())), "query");
     assert_eq!(changed(|source| source.interval = Some(Duration::from_secs(59))), "interval");
-}
-
-proptest! {
-    #[test]
-    fn no_series_panics(bytes in prop::collection::vec(any::<u8>(), 0..60), key in 0..6_usize) {
-        let text = String::from_utf8_lossy(&bytes);
-        let keys = ["provider", "zone", "signal", "fetched_unix_ms", "slots", "other"];
-        let value = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
-        let mut document = document();
-        document["series"][0][keys[key]] = value.clone();
-        let _ = series(document["series"][0].take(), NOW);
-        let _ = series(value, NOW);
-    }
 }
