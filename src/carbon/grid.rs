@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use crate::carbon::market::Window;
 use crate::carbon::series::Series;
 use crate::config::Basis;
 use crate::units::{Pue, UnixTime};
@@ -231,6 +232,15 @@ pub struct GridState {
     pub pue: Vec<Step<Pue>>,
     /// Why it couldn't be read the last time.
     pub pue_error: Option<Arc<str>>,
+    /// The windows of contracts, as they were last read since the start; absent where they weren't.
+    pub windows: Option<Arc<[Window]>>,
+}
+
+impl GridState {
+    /// All series, those of the preferred source first.
+    pub fn series(&self) -> impl Iterator<Item = &Arc<GridSeries>> {
+        self.sources.iter().flat_map(|source| &source.series)
+    }
 }
 
 /// Where those who fetch put what they got and the sampler finds it. Readers never wait.

@@ -1,8 +1,13 @@
 //! Market-based factors (GHG Protocol Scope 2 Guidance, 2015, chapter 6): what contracts and certificates say of the
 //! electricity, instead of where it was used.
 
+mod windows;
+
 use std::sync::Arc;
 
+pub use windows::{WindowsError, WindowsFile};
+
+use crate::config;
 use crate::units::{GramsPerKwh, UnixTime};
 
 /// What is covered by contracts, all the time or in a window.
@@ -37,7 +42,43 @@ pub struct Market {
     residual: Option<GramsPerKwh>,
 }
 
+/// Settings of the market-based factor that can't be used; names the key and what to do.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum MarketError {
+    /// Two ways to say what is covered.
+    #[error(
+        "market.{0}: not beside market.windows_file, which says for each window what is covered (outside of them nothing \
+         is): put it into the file's column {0}, or remove one of the two"
+    )]
+    BesideWindows(&'static str),
+    /// The file of windows can't be used.
+    #[error("market.windows_file: {0}")]
+    Windows(#[from] WindowsError),
+}
+
 impl Market {
+    /// The contracts that are configured; those of a file as it is now.
+    ///
+    /// # Errors
+    /// The file of windows can't be used, or there is something beside it that says what is covered.
+    pub fn from_settings(settings: &config::Market) -> Result<Self, MarketError> {
+        let residual = settings.residual.map(GramsPerKwh);
+        let intensity = settings.intensity.map(GramsPerKwh);
+        match (&settings.windows_file, settings.share, intensity) {
+            (Some(_), Some(_), _) => Err(MarketError::BesideWindows("share")),
+            (Some(_), None, Some(_)) => Err(MarketError::BesideWindows("intensity")),
+            (Some(path), None, None) => {
+                let windows = WindowsFile::new(path).read()?.unwrap_or_default();
+                Ok(Self::matched(windows, residual))
+            }
+            (None, None, None) => Ok(Self { residual, ..Self::default() }),
+            (None, share, intensity) => {
+                let cover = Cover { share: share.unwrap_or(1.0), intensity: intensity.unwrap_or_default() };
+                Ok(Self::constant(cover, residual))
+            }
+        }
+    }
+
     /// Contracts that cover the same share at all times.
     pub fn constant(cover: Cover, residual: Option<GramsPerKwh>) -> Self {
         Self { cover: Some(cover), windows: None, residual }
@@ -46,6 +87,11 @@ impl Market {
     /// Contracts that are matched window by window; `windows` are sorted and don't overlap.
     pub fn matched(windows: impl Into<Arc<[Window]>>, residual: Option<GramsPerKwh>) -> Self {
         Self { cover: None, windows: Some(windows.into()), residual }
+    }
+
+    /// Takes other windows in place of those there were. They are sorted and don't overlap.
+    pub fn replace_windows(&mut self, windows: Arc<[Window]>) {
+        self.windows = Some(windows);
     }
 
     /// The residual mix, where it is known.
@@ -57,7 +103,7 @@ impl Market {
     pub fn factor_at(&self, time: UnixTime, location: GramsPerKwh) -> Option<GramsPerKwh> {
         let cover = match &self.windows {
             Some(windows) => {
-                let window = windows.iter().find(|window| window.start <= time && time < window.end);
+                let window = first_ending_after(windows, time).filter(|window| window.start <= time);
                 window.map(|window| window.cover).unwrap_or_default()
             }
             None => self.cover?,
@@ -68,11 +114,15 @@ impl Market {
 
     /// The next moment after `time` at which a window begins or ends.
     pub fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
-        let borders = self
-            .windows
-            .iter()
-            .flat_map(|windows| windows.iter())
-            .flat_map(|window| [window.start, window.end]);
-        borders.filter(|border| *border > time).min()
+        let window = first_ending_after(self.windows.as_deref()?, time)?;
+        Some(if window.start > time { window.start } else { window.end })
     }
 }
+
+/// The first window that ends after a moment. Each tick looks it up, and a year of hours is 8,760 windows.
+fn first_ending_after(windows: &[Window], time: UnixTime) -> Option<&Window> {
+    windows.get(windows.partition_point(|window| window.end <= time))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! cycle or direct emissions), who says so and how good it is; figures of different kinds are never mixed.
 
 pub mod amortise;
+mod data_file;
 pub mod embodied;
 pub mod equivalences;
 pub mod factors;
@@ -18,6 +19,7 @@ pub mod market;
 pub mod pricing;
 pub mod provider_pue;
 pub mod providers;
+pub mod pue;
 pub mod schedule;
 pub mod secret;
 pub mod series;

@@ -56,6 +56,9 @@ impl Pricer {
 
     /// Takes in what was fetched since. It counts for energy that is priced from now on.
     pub fn take(&mut self, state: Arc<GridState>) {
+        if let Some(windows) = &state.windows {
+            self.market.replace_windows(Arc::clone(windows));
+        }
         self.state = state;
     }
 
@@ -165,8 +168,7 @@ impl Pricer {
     /// The series that the counters may be made of, the preferred one first.
     fn candidates(&self) -> impl Iterator<Item = &Arc<GridSeries>> {
         let signal = self.basis.map(Signal::average);
-        let all = self.state.sources.iter().flat_map(|source| &source.series);
-        all.filter(move |series| Some(series.signal) == signal)
+        self.state.series().filter(move |series| Some(series.signal) == signal)
     }
 
     /// The next moment after `time` at which any price may change.

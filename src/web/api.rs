@@ -22,6 +22,11 @@ pub(super) const PROBES: [&str; 4] = ["/-/healthy", "/healthz", "/-/ready", "/re
 /// Where the snapshot is served as JSON.
 pub(super) const SNAPSHOT: &str = "/api/v1/snapshot";
 
+const JSON: &str = "application/json";
+
+/// Where live series are served to other nodes.
+const GRID: &str = crate::carbon::providers::relay::PATH;
+
 /// What the handlers know.
 pub(super) struct Shared {
     pub(super) renderer: Renderer,
@@ -42,7 +47,7 @@ pub fn check_telemetry_path(path: &str) -> Result<(), WebError> {
     if !path.starts_with('/') || !path.chars().all(plain) {
         return wrong("must begin with / and hold only letters, digits and /._~-");
     }
-    if path == SNAPSHOT || PROBES.contains(&path) {
+    if [SNAPSHOT, GRID].contains(&path) || PROBES.contains(&path) {
         return wrong("is taken by another page");
     }
     Ok(())
@@ -58,6 +63,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Result<Router, WebError> {
     let mut router = Router::new()
         .route(&telemetry, get(serve_metrics))
         .route(SNAPSHOT, get(serve_snapshot))
+        .route(GRID, get(serve_grid))
         .route("/-/healthy", get(serve_healthy))
         .route("/healthz", get(serve_healthy))
         .route("/-/ready", get(serve_ready))
@@ -109,19 +115,38 @@ async fn serve_metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) ->
     let Some(latest) = shared.renderer.latest() else {
         return no_snapshot_yet();
     };
-    let plain = [
-        (header::CONTENT_TYPE, metrics::CONTENT_TYPE),
+    coded(&headers, metrics::CONTENT_TYPE, || latest.text(), || latest.gzip())
+}
+
+/// The plain form or the compressed one, as the client likes it.
+fn coded(
+    request: &HeaderMap,
+    kind: &'static str,
+    plain: impl FnOnce() -> Result<Bytes, String>,
+    gzip: impl FnOnce() -> Result<Bytes, String>,
+) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::VARY, "Accept-Encoding"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    if !accepts_gzip(&headers) {
-        return rendered(latest.text(), &plain);
+    if !accepts_gzip(request) {
+        return rendered(plain(), &headers);
     }
-    let mut response = rendered(latest.gzip(), &plain);
+    let mut response = rendered(gzip(), &headers);
     if response.status() == StatusCode::OK {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
+}
+
+async fn serve_grid(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let Some(latest) = shared.renderer.latest() else {
+        return no_snapshot_yet();
+    };
+    let grid = latest.grid();
+    coded(&headers, JSON, || grid.json(), || grid.gzip())
 }
 
 async fn serve_snapshot(State(shared): State<Arc<Shared>>) -> Response {
@@ -129,7 +154,7 @@ async fn serve_snapshot(State(shared): State<Arc<Shared>>) -> Response {
         return no_snapshot_yet();
     };
     let headers = [
-        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_TYPE, JSON),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
     ];

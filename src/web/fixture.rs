@@ -176,6 +176,24 @@ fn grid_state() -> GridState {
     GridState { sources: vec![works, SourceState::new("watttime", "FR".into())], ..GridState::default() }
 }
 
+/// A series of two hours with this value.
+pub(super) fn grid_series(grams: f64) -> GridSeries {
+    let slot = |hour: u64, quality| Slot {
+        start: UnixTime::from_seconds(1_800_000_000 + 3600 * hour),
+        end: UnixTime::from_seconds(1_800_003_600 + 3600 * hour),
+        intensity: GramsPerKwh(grams),
+        quality,
+    };
+    GridSeries {
+        provider: "rte".into(),
+        zone: "FR".into(),
+        signal: Signal::AverageDirect,
+        accounting: "production".into(),
+        fetched_at: UnixTime::from_seconds(1_800_000_100),
+        slots: Series::new([slot(0, SlotQuality::Measured), slot(1, SlotQuality::Forecast)]),
+    }
+}
+
 /// The node with these workloads and processes.
 pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>) -> Snapshot {
     Snapshot {

@@ -11,6 +11,7 @@
 mod api;
 mod body;
 mod connection;
+mod grid;
 mod health;
 mod listen;
 pub mod metrics;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Limits, WebError, WebSettings, bind, fixture, parse_listen, serve};
+use crate::carbon::grid::{GridState, SourceState};
 use crate::snapshot::{Snapshot, SnapshotCell};
 
 /// More than any test takes, less than a person waits.
@@ -148,7 +149,7 @@ async fn metrics_are_text_and_gzip_is_the_same_text() {
 #[tokio::test]
 async fn head_has_the_length_and_no_body() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
-    for path in ["/metrics", "/", "/api/v1/snapshot", "/-/healthy", "/-/ready"] {
+    for path in ["/metrics", "/", "/api/v1/snapshot", "/api/v1/grid", "/-/healthy", "/-/ready"] {
         let (get, head) = (node.get(path).await, node.ask("HEAD", path, "").await);
         assert_eq!((get.status, head.status), (200, 200), "{path}");
         assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
@@ -173,7 +174,7 @@ async fn other_paths_and_methods_are_refused() {
 #[tokio::test]
 async fn before_the_first_snapshot_only_health_is_well() {
     let node = Node::start(None, Limits::default());
-    for path in ["/metrics", "/api/v1/snapshot", "/-/ready", "/readyz"] {
+    for path in ["/metrics", "/api/v1/snapshot", "/api/v1/grid", "/-/ready", "/readyz"] {
         let answer = node.get(path).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}");
     }
@@ -185,7 +186,9 @@ async fn before_the_first_snapshot_only_health_is_well() {
     let mut snapshot = fixture::snapshot();
     snapshot.monotonic = Duration::from_secs(111);
     node.snapshots.publish(Arc::new(snapshot));
-    for path in ["/metrics", "/api/v1/snapshot", "/-/ready", "/readyz", "/-/healthy", "/healthz"] {
+    for path in
+        ["/metrics", "/api/v1/snapshot", "/api/v1/grid", "/-/ready", "/readyz", "/-/healthy", "/healthz"]
+    {
         assert_eq!(node.get(path).await.status, 200, "{path}");
     }
     node.clock.fetch_add(6_000, Ordering::Relaxed);
@@ -252,6 +255,58 @@ async fn json_has_units_in_its_names() {
 }
 
 #[tokio::test]
+async fn live_series_are_served_to_other_nodes() {
+    let mut snapshot = fixture::snapshot();
+    let source = SourceState {
+        series: vec![Arc::new(fixture::grid_series(44.2))],
+        ..SourceState::new("rte", "FR".into())
+    };
+    snapshot.grid_state = Arc::new(GridState { sources: vec![source], ..GridState::default() });
+    let node = Node::start(Some(snapshot), Limits::default());
+    let plain = node.get("/api/v1/grid").await;
+    assert_eq!(plain.header("content-type"), Some("application/json"));
+    let json: serde_json::Value = serde_json::from_slice(&plain.body).unwrap();
+    let expected = serde_json::json!({
+        "version": 1,
+        "series": [{
+            "provider": "rte",
+            "zone": "FR",
+            "signal": "average_direct",
+            "accounting": "production",
+            "fetched_unix_ms": 1_800_000_100_000_u64,
+            "slots": [
+                {
+                    "start_unix_ms": 1_800_000_000_000_u64,
+                    "end_unix_ms": 1_800_003_600_000_u64,
+                    "grams_per_kwh": 44.2,
+                    "quality": "measured"
+                },
+                {
+                    "start_unix_ms": 1_800_003_600_000_u64,
+                    "end_unix_ms": 1_800_007_200_000_u64,
+                    "grams_per_kwh": 44.2,
+                    "quality": "forecast"
+                }
+            ]
+        }]
+    });
+    assert_eq!(json, expected);
+    let gzip = node.ask("GET", "/api/v1/grid", "Accept-Encoding: gzip\r\n").await;
+    assert_eq!(
+        (gzip.header("content-encoding"), gzip.header("vary")),
+        (Some("gzip"), Some("Accept-Encoding"))
+    );
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*gzip.body).read_to_string(&mut text).unwrap();
+    assert_eq!(text, plain.text());
+
+    let mut snapshot = fixture::snapshot();
+    snapshot.grid_state = Arc::default();
+    node.snapshots.publish(Arc::new(snapshot));
+    assert_eq!(node.get("/api/v1/grid").await.text(), r#"{"version":1,"series":[]}"#);
+}
+
+#[tokio::test]
 async fn the_page_is_html() {
     let node = Node::start(Some(fixture::snapshot()), Limits::default());
     let page = node.get("/").await;
@@ -273,6 +328,7 @@ async fn the_path_of_the_metrics_can_be_chosen() {
         ("/a b", false),
         ("/-/healthy", false),
         ("/api/v1/snapshot", false),
+        ("/api/v1/grid", false),
     ] {
         let settings = WebSettings { telemetry_path: path.to_owned(), ..WebSettings::default() };
         let (stop, stopped) = watch::channel(false);

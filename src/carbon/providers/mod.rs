@@ -19,10 +19,16 @@ mod electricity_maps;
 mod energinet;
 mod energy_charts;
 mod entsoe;
+mod file;
 #[cfg(test)]
 mod harness;
+mod http_json;
 mod intake;
 mod neso;
+mod own;
+mod pointers;
+pub(super) mod prometheus;
+pub mod relay;
 #[cfg(test)]
 pub(crate) mod replay;
 mod rte;
@@ -107,7 +113,10 @@ pub fn build(source: &Source, around: Surroundings<'_>) -> Result<Box<dyn GridPr
         ProviderKind::Energinet => Box::new(energinet::Energinet::new(source, around)?),
         ProviderKind::Watttime => Box::new(watttime::WattTime::new(source, around)?),
         ProviderKind::Entsoe => Box::new(entsoe::Entsoe::new(source, around)?),
-        other => return Err(SourceError::new("provider", format!("{} isn't built yet", other.as_str()))),
+        ProviderKind::Http => Box::new(http_json::HttpJson::new(source, around)?),
+        ProviderKind::Prometheus => Box::new(prometheus::Prometheus::new(source, around)?),
+        ProviderKind::File => Box::new(file::ValueFile::new(source, around)?),
+        ProviderKind::Relay => Box::new(relay::Relay::new(source, around)?),
     })
 }
 
