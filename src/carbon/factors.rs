@@ -180,7 +180,7 @@ fn tabulated(settings: &FactorSettings) -> Result<ZoneFactor, FactorError> {
     if let Some(zone) = &settings.zone {
         on_basis(zone, basis, |basis| zones::by_zone(zone, basis))?.ok_or_else(|| FactorError::UnknownZone {
             zone: zone.clone(),
-            near: did_you_mean(&zones::suggestions(zone)),
+            near: zones::did_you_mean(&zones::suggestions(zone)),
         })
     } else if let Some(cloud) = &settings.cloud {
         let (provider, region) = match cloud.split_once(':') {
@@ -192,7 +192,7 @@ fn tabulated(settings: &FactorSettings) -> Result<ZoneFactor, FactorError> {
         on_basis(cloud, basis, |basis| zones::by_cloud_region(provider, region, basis))?.ok_or_else(|| {
             FactorError::UnknownRegion {
                 cloud: cloud.clone(),
-                near: did_you_mean(&zones::cloud_suggestions(provider, region)),
+                near: zones::did_you_mean(&zones::cloud_suggestions(provider, region)),
             }
         })
     } else {
@@ -218,10 +218,6 @@ fn on_basis(
         },
         (found, _) => Ok(found),
     }
-}
-
-fn did_you_mean(candidates: &[String]) -> String {
-    if candidates.is_empty() { String::new() } else { format!("; did you mean {}?", candidates.join(", ")) }
 }
 
 #[cfg(test)]

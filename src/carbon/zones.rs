@@ -3,6 +3,7 @@
 //! The tables are CSV files in `data/`, whose README has their origins, licences and caveats. A lookup reads
 //! through the embedded text once and keeps one row; nothing stays parsed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -81,6 +82,34 @@ pub fn world(basis: Option<Basis>) -> Result<ZoneFactor, TableError> {
     by_zone(WORLD, basis).ok_or(TableError)
 }
 
+/// A cloud region with the factor that holds in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloudRegion {
+    /// The provider: `alibaba`, `aws`, `azure`, `gcp` or `oci`.
+    pub provider: String,
+    /// The provider's code of the region.
+    pub region: String,
+    /// Where it is.
+    pub city: String,
+    /// The provider's own figure, else that of the grid zone.
+    pub factor: ZoneFactor,
+}
+
+/// The factors of all grid zones that are known on this basis, with [`WORLD`], in the table's order.
+pub fn all(basis: Basis) -> impl Iterator<Item = ZoneFactor> {
+    rows::<GridRow>(GRID).filter(move |row| row.basis == basis).map(ZoneFactor::from)
+}
+
+/// All cloud regions whose factor is known on this basis, in the table's order.
+pub fn all_cloud_regions(basis: Basis) -> impl Iterator<Item = CloudRegion> {
+    let zones: HashMap<Arc<str>, ZoneFactor> =
+        all(basis).map(|zone| (Arc::clone(&zone.zone), zone)).collect();
+    rows::<CloudRow>(CLOUD).filter_map(move |row| {
+        let factor = row.own_factor(Some(basis)).or_else(|| zones.get(row.zone.as_str()).cloned())?;
+        Some(CloudRegion { provider: row.provider, region: row.region, city: row.city, factor })
+    })
+}
+
 /// Zone codes that somebody who wrote `code` may have meant, best first: the zone of that name or with those
 /// initials, the country of an unknown subdivision, a part of a known one, a typing slip.
 pub fn suggestions(code: &str) -> Vec<String> {
@@ -127,6 +156,11 @@ pub fn cloud_suggestions(provider: &str, region: &str) -> Vec<String> {
         .filter_map(|row| Some((rank(&row)?, format!("{}:{}", row.provider, row.region))))
         .collect();
     best(found)
+}
+
+/// Near misses as the end of an error: `; did you mean ...?`, or nothing.
+pub(super) fn did_you_mean(candidates: &[String]) -> String {
+    if candidates.is_empty() { String::new() } else { format!("; did you mean {}?", candidates.join(", ")) }
 }
 
 /// A row of `grid_intensity.csv`.

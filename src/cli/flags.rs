@@ -79,6 +79,7 @@ pub(super) fn command() -> Command {
                         .help("Take the GPUs in again"),
                 ),
         )
+        .subcommand(regions())
         .subcommand(when())
         .arg(
             Arg::new("config.file")
@@ -108,6 +109,70 @@ pub(super) fn command() -> Command {
             .arg(switch(off).overrides_with(on).help(format!("Don't read {reads}")));
     }
     command
+}
+
+/// `wattprint regions`.
+fn regions() -> Command {
+    Command::new("regions")
+        .about("Rank grid zones and cloud regions by what the same work would emit there")
+        .after_help(
+            "Give --energy, or --power and --hours. Life-cycle and direct figures are ranked apart: they aren't \
+             comparable. --carbon.pue is the overhead at --from.",
+        )
+        .arg(
+            Arg::new("energy")
+                .long("energy")
+                .value_name("ENERGY")
+                .value_parser(quantity::energy)
+                .required_unless_present("power")
+                .conflicts_with_all(["power", "hours"])
+                .help("Energy of the IT equipment, such as 120kWh or 1.5MWh"),
+        )
+        .arg(
+            Arg::new("power")
+                .long("power")
+                .value_name("POWER")
+                .value_parser(quantity::power)
+                .requires("hours")
+                .help("Its power instead, such as 8kW; needs --hours"),
+        )
+        .arg(
+            Arg::new("hours")
+                .long("hours")
+                .value_name("HOURS")
+                .value_parser(quantity::hours)
+                .requires("power")
+                .help("How long that power is drawn"),
+        )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("PLACE")
+                .help("Compare with this grid zone or cloud region, such as FR or aws:eu-west-3"),
+        )
+        .arg(
+            Arg::new("basis")
+                .long("basis")
+                .value_name("BASIS")
+                .value_parser(["lifecycle", "direct"])
+                .help("Only one list [default: both]"),
+        )
+        .arg(
+            Arg::new("only")
+                .long("only")
+                .value_name("KIND")
+                .value_parser(["zones", "clouds"])
+                .help("Only grid zones or only cloud regions [default: both]"),
+        )
+        .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("N")
+                .value_parser(value_parser!(usize))
+                .default_value("15")
+                .help("Places in each list, beside --from and the last one; 0 for all"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }
 
 /// `wattprint when`.

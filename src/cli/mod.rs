@@ -3,6 +3,7 @@
 mod check;
 mod flags;
 mod quantity;
+mod regions;
 mod release_gpus;
 mod serve;
 mod when;
@@ -117,6 +118,7 @@ pub fn run(
     };
     let outcome = match matches.subcommand() {
         Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
+        Some(("regions", options)) => regions::run(&loaded, options, out),
         Some(("release-gpus", options)) => {
             let pid = options.get_one::<i32>("pid").copied();
             release_gpus::run(&loaded, pid, options.get_flag("resume"), out)

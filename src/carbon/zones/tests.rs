@@ -1,3 +1,5 @@
+mod origins;
+
 use std::collections::HashSet;
 
 use proptest::prelude::{ProptestConfig, proptest};
