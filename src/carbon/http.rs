@@ -1,6 +1,8 @@
 //! The HTTP client of all sources: one deadline for everything, a cap on bodies, no redirects, rustls only.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -9,22 +11,41 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::carbon::grid::{FetchError, FetchResult};
 use crate::carbon::secret::Secret;
+use crate::units::UnixTime;
+
+mod address;
+mod clock;
+
+pub use address::check_address;
+pub use clock::clock_skew;
 
 /// From the name's resolution to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A week of 5-minute values is a tenth of this.
 const MAX_BODY: u64 = 4 * 1024 * 1024;
-/// So much of an error's body is told.
+/// So many characters of an answer are told.
 const SHOWN: usize = 120;
+/// Words of headers that are shorter aren't keys.
+const SHORTEST_KEY: usize = 6;
+/// Parameters that are shorter aren't tokens; zones and dates mostly are.
+const SHORTEST_TOKEN: usize = 16;
 
-/// A client; cheap to keep, as it holds a connection open only between two requests that follow each other.
-#[derive(Clone, Debug)]
+/// A client; cheap to keep, as it holds no connection open between requests.
+#[derive(Clone)]
 pub struct HttpClient {
     agent: Agent,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What a client knows of clocks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    now: Option<UnixTime>,
+    skew: Option<Duration>,
 }
 
 /// A GET request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     url: String,
     /// The address as messages show it: without the query, where some providers want their token.
@@ -56,18 +77,54 @@ impl Request {
         self.headers.push((name.to_owned(), value));
         self
     }
+
+    /// What no message may quote, should the answer repeat it: words of header values, and parameters that are as long
+    /// as tokens are.
+    fn secrets(&self) -> Vec<Secret> {
+        let headers = self.headers.iter().flat_map(|(_, value)| value.expose().split_whitespace());
+        let headers = headers.filter(|word| word.len() >= SHORTEST_KEY).map(str::to_owned);
+        let query = self.url.split_once('?').map_or("", |(_, query)| query);
+        let encoded = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
+        let decoded = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned());
+        let query = encoded.chain(decoded).filter(|value| value.len() >= SHORTEST_TOKEN);
+        headers.chain(query).map(Secret::new).collect()
+    }
 }
 
 /// An answer whose status is not looked at yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
+    /// When it was made, by the clock of the one that made it.
+    pub date: Option<UnixTime>,
     /// The body.
     pub body: Vec<u8>,
+    /// When it was asked for, where that is known.
+    now: Option<UnixTime>,
     shown: String,
+    secrets: Vec<Secret>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The agent knows the proxy's address, and that may hold a password.
+        f.write_str("HttpClient")
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GET {}", self.shown)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: HTTP {}: {}", self.shown, self.status, self.excerpt())
+    }
 }
 
 impl HttpClient {
@@ -76,38 +133,68 @@ impl HttpClient {
     /// # Errors
     /// The file can't be read or has no certificate.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, FetchError> {
+        Self::with_timeout(ca_file, TIMEOUT)
+    }
+
+    fn with_timeout(ca_file: Option<&Path>, timeout: Duration) -> Result<Self, FetchError> {
         let mut tls = TlsConfig::builder();
         if let Some(path) = ca_file {
             tls = tls.root_certs(RootCerts::from(certificates(path)?));
         }
         let config = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
+            .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            // Minutes pass between requests, and a relay would have to hold a connection of each node.
+            .max_idle_connections(0)
             .user_agent(concat!("wattprint/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls.build())
             .build();
-        Ok(Self { agent: config.new_agent() })
+        Ok(Self { agent: config.new_agent(), seen: Arc::default() })
+    }
+
+    /// Tells what time it is, before a round of requests. Without it, answers that give dates without their own clock's
+    /// aren't understood, and skew isn't noticed.
+    pub fn begin(&self, now: UnixTime) {
+        *self.seen() = Seen { now: Some(now), skew: None };
+    }
+
+    /// How far the clock of the one that was asked last is off this node's, if that is more than any request's duration
+    /// explains.
+    pub fn skew(&self) -> Option<Duration> {
+        self.seen().skew
     }
 
     /// Gets an answer of any status.
     ///
     /// # Errors
-    /// No connection, no answer in time, or a body that is too large.
+    /// No connection, no answer in time, a body that is too large, or an address that can't be used.
     pub fn get(&self, request: &Request) -> Result<Answer, FetchError> {
+        // The address itself may hold what must not be told.
+        check_address(&request.url).map_err(|problem| FetchError::new(FetchResult::Rejected, problem))?;
         let mut call = self.agent.get(&request.url);
         for (name, value) in &request.headers {
             call = call.header(name, value.expose());
         }
-        let shown = request.shown.clone();
-        let failed = |error: ureq::Error| failure(&error, &shown);
+        let failed = |error: ureq::Error| failure(&error, &request.shown);
         let mut response = call.call().map_err(failed)?;
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header("retry-after").map(str::to_owned);
+        let date = header("date").and_then(|date| clock::answer_date(date, header("age")));
         let status = response.status().as_u16();
+        let now = {
+            let mut seen = self.seen();
+            seen.skew = date.zip(seen.now).and_then(|(date, now)| clock_skew(date, now)).or(seen.skew);
+            seen.now
+        };
         let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(failed)?;
-        Ok(Answer { status, retry_after, body, shown })
+        let (shown, secrets) = (request.shown.clone(), request.secrets());
+        Ok(Answer { status, retry_after, date, body, now, shown, secrets })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,6 +212,7 @@ impl Answer {
             401 => FetchResult::Auth,
             403 => FetchResult::Forbidden,
             404 | 410 => FetchResult::NotFound,
+            408 => FetchResult::Timeout,
             429 => FetchResult::RateLimited,
             400..=499 => FetchResult::Rejected,
             _ => FetchResult::Server,
@@ -138,8 +226,11 @@ impl Answer {
     /// It is something else.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let text = format!("{}: not the JSON that was expected: {error}: {}", self.shown, self.excerpt());
-            FetchError::new(FetchResult::Decode, text)
+            let error = self.without_secrets(error.to_string());
+            self.fault(
+                FetchResult::Decode,
+                &format!("not the JSON that was expected: {error}: {}", self.excerpt()),
+            )
         })
     }
 
@@ -148,7 +239,10 @@ impl Answer {
         FetchError {
             result,
             text: format!("{}: HTTP {}: {}", self.shown, self.status, self.excerpt()),
-            retry_after: self.retry_after.as_deref().and_then(retry_after),
+            retry_after: self
+                .retry_after
+                .as_deref()
+                .and_then(|text| clock::retry_after(text, self.date.or(self.now))),
         }
     }
 
@@ -159,21 +253,23 @@ impl Answer {
 
     /// The beginning of the body, on one line.
     fn excerpt(&self) -> String {
-        let text = String::from_utf8_lossy(self.body.get(..4 * SHOWN).unwrap_or(&self.body)).into_owned();
-        let text: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
-        text.into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
-            .chars()
-            .take(SHOWN)
-            .collect()
+        let text = self.without_secrets(String::from_utf8_lossy(&self.body).into_owned());
+        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        let mut line = String::new();
+        for word in words {
+            if line.len() > SHOWN {
+                break;
+            }
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.extend(word.chars().take(SHOWN));
+        }
+        line.chars().take(SHOWN).collect()
     }
-}
 
-/// What a `Retry-After` header asks for, where it is a number of seconds.
-fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
+    /// A text of the answer's without what was sent in confidence.
+    fn without_secrets(&self, text: String) -> String {
+        self.secrets.iter().fold(text, |text, secret| text.replace(secret.expose(), "..."))
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
@@ -192,16 +288,36 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
 }
 
 fn failure(error: &ureq::Error, shown: &str) -> FetchError {
+    use std::io::ErrorKind;
     use ureq::Error;
     let result = match error {
         Error::Timeout(_) => FetchResult::Timeout,
+        Error::Io(error) => match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => FetchResult::Timeout,
+            // How rustls passes its own errors through streams.
+            ErrorKind::InvalidData if is_secure(shown) => FetchResult::Tls,
+            _ => FetchResult::Network,
+        },
         Error::Tls(_) | Error::Rustls(_) | Error::Pem(_) => FetchResult::Tls,
         Error::BodyExceedsLimit(_) => FetchResult::TooLarge,
         Error::Http(_) | Error::BadUri(_) => FetchResult::Rejected,
         _ => FetchResult::Network,
     };
-    FetchError::new(result, format!("{shown}: {error}"))
+    let what = match error {
+        // Their texts may quote the address with its query, a header or what a proxy says.
+        Error::BadUri(_) => "not an address that can be asked".to_owned(),
+        Error::Http(_) => "the address or a header has characters that it can't have".to_owned(),
+        Error::ConnectProxyFailed(_) => "the proxy doesn't connect".to_owned(),
+        error => error.to_string(),
+    };
+    FetchError::new(result, format!("{shown}: {what}"))
 }
 
+fn is_secure(address: &str) -> bool {
+    address.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 pub mod embodied;
 pub mod equivalences;
 pub mod factors;
+pub mod fetch;
 pub mod forecast;
 pub mod grid;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod market;
 pub mod pricing;
 pub mod provider_pue;
 pub mod providers;
+pub mod schedule;
 pub mod secret;
 pub mod series;
 pub mod whatif;

@@ -1,0 +1,394 @@
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use super::*;
+use crate::carbon::grid::{Signal, SourceState};
+use crate::carbon::http::{HttpClient, Request};
+use crate::carbon::providers::replay::{Replay, Reply};
+use crate::carbon::providers::{Fetched, GridProvider};
+use crate::carbon::series::{Series, Slot, SlotQuality};
+use crate::units::{GramsPerKwh, Pue};
+
+const NOW: UnixTime = UnixTime::from_seconds(1_767_225_600);
+const MINUTE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(20);
+const PACE: Pace = Pace { period: Duration::from_secs(300), floor: MINUTE };
+
+type Answer = Result<Fetched, FetchError>;
+
+/// Gives answers in turn; asks an address before, where it has one.
+#[derive(Debug)]
+struct Scripted {
+    answers: VecDeque<Answer>,
+    address: Option<String>,
+}
+
+impl GridProvider for Scripted {
+    fn zone(&self) -> Arc<str> {
+        "GB".into()
+    }
+    fn signal(&self) -> Signal {
+        Signal::AverageDirect
+    }
+    fn pace(&self) -> Pace {
+        PACE
+    }
+    fn fetch(&mut self, http: &HttpClient, _now: UnixTime) -> Answer {
+        if let Some(address) = &self.address {
+            http.get(&Request::new(address.as_str()))?;
+        }
+        self.answers.pop_front().unwrap_or_else(|| failed(FetchResult::Server))
+    }
+}
+
+fn scripted<const N: usize>(answers: [Answer; N]) -> Box<Scripted> {
+    Box::new(Scripted { answers: answers.into(), address: None })
+}
+
+fn failed(result: FetchResult) -> Answer {
+    Err(FetchError::new(result, format!("no: {}", result.as_str())))
+}
+
+/// A series with one hour at so many hours before `NOW`.
+fn series(hours_ago: u64, grams: f64) -> GridSeries {
+    let start = NOW.before(Duration::from_secs(3600 * hours_ago));
+    let end = start.after(Duration::from_secs(3600));
+    let slot = Slot { start, end, intensity: GramsPerKwh(grams), quality: SlotQuality::Measured };
+    GridSeries {
+        provider: "neso".into(),
+        zone: "GB".into(),
+        signal: Signal::AverageDirect,
+        accounting: "".into(),
+        fetched_at: NOW,
+        slots: Series::new([slot]),
+    }
+}
+
+fn good(hours_ago: u64, grams: f64) -> Answer {
+    Ok(Fetched { series: vec![series(hours_ago, grams)], warnings: Vec::new() })
+}
+
+fn board() -> Arc<GridBoard> {
+    Arc::new(GridBoard::new(vec![
+        SourceState::new("other", "FR".into()),
+        SourceState::new("neso", "GB".into()),
+    ]))
+}
+
+fn client() -> HttpClient {
+    HttpClient::new(None).unwrap()
+}
+
+/// A fetcher whose rounds the test runs itself; it lives as long as the sender.
+fn fetcher(job: Job, board: &Arc<GridBoard>) -> (Fetcher, Sender<()>) {
+    let (stop, stopped) = channel();
+    let schedule = Schedule::new(job.pace, 1, Rng::with_seed(1));
+    let (board, clock, alone) = (Arc::clone(board), clock(), Arc::default());
+    (Fetcher { job, schedule, board, clock, alone, stopped, failing: None }, stop)
+}
+
+fn clock() -> Clock {
+    Arc::new(|| NOW)
+}
+
+/// Tells of each call on a channel.
+fn store() -> (Store, Receiver<(usize, Vec<f64>)>) {
+    let (calls, called) = channel();
+    let store: Store = Arc::new(move |index, series: &[Arc<GridSeries>]| {
+        let values = series.iter().flat_map(|series| series.slots.slots()).map(|slot| slot.intensity.0);
+        let _ = calls.send((index, values.collect()));
+    });
+    (store, called)
+}
+
+#[test]
+fn an_answer_is_put_on_the_board_and_kept() {
+    let board = board();
+    let (store, kept) = store();
+    let provider = scripted([good(1, 100.0), failed(FetchResult::Timeout), good(2, 200.0)]);
+    let (mut fetcher, _stop) = fetcher(Job::grid(1, "neso", provider, client(), Some(store)), &board);
+
+    fetcher.round().unwrap();
+    let state = board.latest();
+    assert_eq!(state.sources[0], SourceState::new("other", "FR".into()));
+    assert_eq!(state.sources[1].last_success, Some(NOW));
+    assert_eq!(kept.try_recv(), Ok((1, vec![100.0])));
+
+    fetcher.round().unwrap();
+    let state = board.latest();
+    assert_eq!(state.sources[1].last_error.as_deref(), Some("no: timeout"));
+    assert_eq!(state.sources[1].series.len(), 1);
+    assert!(kept.try_recv().is_err());
+
+    fetcher.round().unwrap();
+    let source = board.latest().sources[1].clone();
+    assert_eq!(source.last_error, None);
+    assert_eq!(source.fetches, [(FetchResult::Success, 2), (FetchResult::Timeout, 1)].into());
+    assert_eq!(kept.try_recv(), Ok((1, vec![200.0, 100.0])));
+}
+
+#[test]
+fn an_answer_without_a_value_is_no_success_and_wipes_nothing() {
+    let board = board();
+    let empty = GridSeries { slots: Series::default(), ..series(0, 0.0) };
+    let without = |series| Ok(Fetched { series, warnings: vec!["GB: null".to_owned()] });
+    let provider = scripted([good(1, 100.0), without(vec![]), without(vec![empty]), good(50, 7.0)]);
+    let (mut fetcher, _stop) = fetcher(Job::grid(1, "neso", provider, client(), None), &board);
+    fetcher.round().unwrap();
+    let known = board.latest().sources[1].series.clone();
+    for (times, why) in [(1, "GB: null"), (2, "GB: null"), (3, "two days")] {
+        assert!(fetcher.round().unwrap() >= PACE.floor);
+        let source = board.latest().sources[1].clone();
+        assert_eq!(source.fetches[&FetchResult::Empty], times);
+        assert_eq!(source.series, known);
+        assert!(source.last_error.unwrap().contains(why));
+    }
+}
+
+#[test]
+fn what_is_two_days_old_is_forgotten() {
+    let board = board();
+    board.update(|state| {
+        state.sources[1].series.push(Arc::new(series(60, 1.0)));
+        let gone = GridSeries { zone: "GB-1".into(), ..series(60, 1.0) };
+        state.sources[1].series.push(Arc::new(gone));
+    });
+    let (mut fetcher, _stop) =
+        fetcher(Job::grid(1, "neso", scripted([good(1, 100.0)]), client(), None), &board);
+    fetcher.round().unwrap();
+    let source = board.latest().sources[1].clone();
+    assert_eq!(source.series.len(), 1);
+    assert_eq!(source.series[0].slots, series(1, 100.0).slots);
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged by this thread in the meantime, line by line.
+fn logged(work: impl FnOnce()) -> Vec<String> {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn changes_are_logged_not_requests() {
+    let board = board();
+    let warned = || {
+        let mut answer = good(1, 1.0).unwrap();
+        answer.warnings = vec!["GB: a value of -3 left out".to_owned()];
+        Ok(answer)
+    };
+    let provider = scripted([
+        warned(),
+        warned(),
+        failed(FetchResult::Timeout),
+        failed(FetchResult::Timeout),
+        failed(FetchResult::Auth),
+        warned(),
+        good(1, 1.0),
+    ]);
+    let (mut fetcher, _stop) = fetcher(Job::grid(1, "neso", provider, client(), None), &board);
+    let lines = logged(|| assert_eq!((0..7).filter_map(|_| fetcher.round()).count(), 7));
+    let expected = [
+        ["WARN", "GB: a value of -3 left out"],
+        ["WARN", "fails: no: timeout"],
+        ["WARN", "fails: no: auth"],
+        ["INFO", "works again"],
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, parts) in lines.iter().zip(expected) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        assert!(line.contains("neso") && line.contains("GB"), "{line}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_warned_of() {
+    // A quarter of an hour after `NOW`; the answer itself is an error.
+    let server =
+        Replay::new(|_| Some(Reply::status(401, "").header("date", "Thu, 01 Jan 2026 00:16:00 GMT")));
+    let ask = || {
+        let answers = [good(1, 1.0), failed(FetchResult::Auth)].into();
+        let provider = Box::new(Scripted { answers, address: Some(server.url()) });
+        let (mut fetcher, _stop) = fetcher(Job::grid(1, "neso", provider, client(), None), &board());
+        assert_eq!((0..2).filter_map(|_| fetcher.round()).count(), 2);
+    };
+    let lines = logged(ask);
+    assert_eq!(
+        lines.iter().filter(|line| line.contains("differ by 15 min or more")).count(),
+        1,
+        "{lines:#?}"
+    );
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
+fn once_brings_series_or_an_error() {
+    let http = client();
+    let mut provider = scripted([
+        good(1, 100.0),
+        Ok(Fetched { series: vec![], warnings: vec!["null only".to_owned()] }),
+        failed(FetchResult::Auth),
+    ]);
+    assert_eq!(fetch_once(&mut *provider, &http, NOW).unwrap(), [series(1, 100.0)]);
+    let lines = logged(|| {
+        assert_eq!(fetch_once(&mut *provider, &http, NOW).unwrap_err().result, FetchResult::Empty);
+    });
+    assert!(lines.len() == 1 && lines[0].contains("null only"), "{lines:?}");
+    assert_eq!(fetch_once(&mut *provider, &http, NOW).unwrap_err().result, FetchResult::Auth);
+}
+
+#[test]
+fn the_overhead_has_its_own_error() {
+    let board = board();
+    let mut turns = VecDeque::from([Some(1.2), None, Some(1.3)]);
+    let ask: Ask = Box::new(move |_| match turns.pop_front().flatten() {
+        Some(pue) => Ok(Box::new(move |state| {
+            state.pue.push(crate::carbon::grid::Step { from: NOW, value: Pue(pue) })
+        })),
+        None => Err(FetchError::new(FetchResult::File, "/etc/pue: gone")),
+    });
+    let (mut fetcher, _stop) = fetcher(Job::new("pue", "".into(), Subject::Pue, PACE, ask), &board);
+    let mut error = || {
+        let wait = fetcher.round().unwrap();
+        (wait <= MINUTE, board.latest().pue_error.clone())
+    };
+    assert_eq!(error().1, None);
+    assert_eq!(error(), (true, Some("/etc/pue: gone".into())));
+    assert_eq!(error().1, None);
+    assert_eq!(board.latest().pue.len(), 2);
+    assert!(
+        board.latest().sources.iter().all(|source| source.fetches.is_empty() && source.last_error.is_none())
+    );
+}
+
+/// Waits in the middle of a request until it is let go.
+fn hanging(name: &'static str) -> (Job, Receiver<()>, SyncSender<()>) {
+    let (begun, begins) = channel();
+    let (let_go, may_go) = std::sync::mpsc::sync_channel(1);
+    let ask: Ask = Box::new(move |_| {
+        begun.send(()).unwrap();
+        may_go.recv().unwrap();
+        Ok(Box::new(|state| state.sources[1].last_error = Some("too late".into())))
+    });
+    (Job::new(name, "GB".into(), Subject::Other, PACE, ask), begins, let_go)
+}
+
+fn all(jobs: Vec<Job>, board: &Arc<GridBoard>, spread: Duration) -> Fetchers {
+    start(jobs, board, &clock(), "node1", spread, |_| false)
+}
+
+#[test]
+fn a_source_that_hangs_holds_up_neither_others_nor_the_end() {
+    let board = board();
+    let (hang, begins, let_go) = hanging("energinet");
+    let (store, kept) = store();
+    let job = Job::grid(1, "neso", scripted([good(1, 100.0)]), client(), Some(store));
+    let fetchers = all(vec![hang, job], &board, Duration::ZERO);
+    begins.recv_timeout(LONG).unwrap();
+    assert_eq!(kept.recv_timeout(LONG).unwrap(), (1, vec![100.0]));
+    let (end, ended) = channel();
+    thread::spawn(move || {
+        fetchers.stop();
+        end.send(()).unwrap();
+    });
+    ended.recv_timeout(LONG).unwrap();
+    // The one that waited for its turn goes, and what it held with it.
+    assert_eq!(kept.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+    let_go.send(()).unwrap();
+    // It hangs up on its channel when it has ended.
+    assert_eq!(begins.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(board.latest().sources[1].last_error, None);
+}
+
+#[test]
+fn threads_end_when_nobody_holds_them() {
+    let (store, kept) = store();
+    let job = Job::grid(1, "neso", scripted([]), client(), Some(store));
+    drop(all(vec![job], &board(), Duration::from_secs(3600)));
+    assert_eq!(kept.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_local_source_does_not_wait_for_the_fleet() {
+    let (store, kept) = store();
+    let job = Job::grid(1, "file", scripted([good(1, 100.0)]), client(), Some(store)).local();
+    let fetchers = all(vec![job], &board(), Duration::from_secs(1_000_000));
+    assert_eq!(kept.recv_timeout(LONG).unwrap(), (1, vec![100.0]));
+    fetchers.stop();
+}
+
+#[test]
+fn a_job_is_asked_again_at_its_turn_and_not_before() {
+    let of_period = |seconds| {
+        let (told, tells) = channel();
+        let ask: Ask = Box::new(move |_| {
+            told.send(()).unwrap();
+            Ok(Box::new(|_| ()))
+        });
+        let pace = Pace { period: Duration::from_secs(seconds), floor: Duration::from_secs(1) };
+        // The wall clock stands still, so this is the wait from the same moment each time.
+        let mut schedule = Schedule::new(pace, identity(&["node1", "a", "b"]), Rng::new());
+        let job = Job::new("a", "b".into(), Subject::Other, pace, ask);
+        (schedule.next(NOW, NOW, None), job, tells)
+    };
+    let (_, short, again) = of_period(1);
+    let (wait, long, not_again) = of_period(7200);
+    assert!(wait > MINUTE, "{wait:?}: take another name for the node");
+    let fetchers = all(vec![short], &board(), Duration::ZERO);
+    let slow = all(vec![long], &board(), Duration::ZERO);
+    not_again.recv_timeout(LONG).unwrap();
+    for _ in 0..2 {
+        again.recv_timeout(LONG).unwrap();
+    }
+    assert_eq!(not_again.try_recv(), Err(TryRecvError::Empty));
+    fetchers.stop();
+    slow.stop();
+}
+
+#[test]
+fn who_is_stopped_does_not_ask() {
+    let (mut fetcher, stop) =
+        fetcher(Job::grid(1, "neso", scripted([good(1, 100.0)]), client(), None), &board());
+    drop(stop);
+    assert_eq!(fetcher.round(), None);
+    assert_eq!(fetcher.board.latest().sources, board().latest().sources);
+}
+
+#[test]
+fn two_jobs_of_a_provider_never_ask_at_once() {
+    let inside = Arc::new(AtomicUsize::new(0));
+    let (told, tells) = channel();
+    let job = || {
+        let (inside, told) = (Arc::clone(&inside), told.clone());
+        let ask: Ask = Box::new(move |_| {
+            let others = inside.fetch_add(1, Ordering::SeqCst);
+            // Time enough for another one to come in, if it could.
+            let (_never, nothing) = channel::<()>();
+            let _ = nothing.recv_timeout(Duration::from_millis(30));
+            inside.fetch_sub(1, Ordering::SeqCst);
+            told.send(others).unwrap();
+            Ok(Box::new(|_| ()))
+        });
+        Job::new("electricity_maps", "FR".into(), Subject::Other, PACE, ask)
+    };
+    let fetchers = all(vec![job(), job(), job()], &board(), Duration::ZERO);
+    let others: Vec<usize> = (0..3).map(|_| tells.recv_timeout(LONG).unwrap()).collect();
+    assert_eq!(others, [0, 0, 0]);
+    fetchers.stop();
+}
