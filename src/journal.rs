@@ -25,7 +25,7 @@ pub use aside::SetAside;
 pub use error::JournalError;
 pub use kept::KeptSeries;
 pub use key::SourceKey;
-pub use writer::{JournalWriter, SaveSeries};
+pub use writer::JournalWriter;
 
 /// The database's name in the state directory.
 pub const FILE_NAME: &str = "wattprint.sqlite";

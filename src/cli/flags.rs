@@ -210,6 +210,7 @@ fn when() -> Command {
             Arg::new("daemon")
                 .long("daemon")
                 .value_name("URL")
+                .value_parser(when::daemon)
                 .help("Ask this wattprint, such as http://node1:10125 [default: the one of this machine]"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))

@@ -12,6 +12,7 @@ use clap::ArgMatches;
 
 use self::answer::{Question, Work};
 use self::ask::ask;
+pub(super) use self::ask::daemon;
 use crate::cli::{CliError, quantity};
 use crate::config::Loaded;
 use crate::sampler::Clock;

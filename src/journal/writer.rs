@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{info, warn};
 
 use super::{Journal, SourceKey};
+use crate::carbon::fetch::Store;
 use crate::carbon::grid::GridSeries;
-
-/// Keeps what the source at a place of the configuration's list said so far.
-pub type SaveSeries = Arc<dyn Fn(usize, &[Arc<GridSeries>]) + Send + Sync>;
 
 /// Saves series of the configured sources. Of failures in a row only the first is logged, and then the recovery.
 #[derive(Debug)]
@@ -47,8 +45,8 @@ impl JournalWriter {
         }
     }
 
-    /// The same as a function that threads can share.
-    pub fn into_function(self) -> SaveSeries {
+    /// The same as a function that the fetching threads share.
+    pub fn into_function(self) -> Store {
         Arc::new(move |source, series| self.save(source, series))
     }
 }

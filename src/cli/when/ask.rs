@@ -5,8 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::carbon::fetch::fetch_once;
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
-use crate::carbon::http::{HttpClient, Request};
+use crate::carbon::http::{HttpClient, Request, check_address};
 use crate::carbon::providers::{self, Surroundings, believable};
 use crate::carbon::series::{Series, Slot};
 use crate::config::{Settings, Source};
@@ -38,24 +39,29 @@ impl fmt::Display for Place<'_> {
 /// Whom to ask, one after the other: the daemon that is named, else this machine's own and then the sources.
 pub(super) fn places<'a>(settings: &'a Settings, daemon: Option<&str>) -> Vec<Place<'a>> {
     if let Some(daemon) = daemon {
-        return vec![Place::Daemon(address(daemon))];
+        return vec![Place::Daemon(daemon.to_owned())];
     }
-    let daemons = settings.web.listen_address.iter().map(|listen| Place::Daemon(address(&reachable(listen))));
+    let daemons = settings.web.listen_address.iter().map(|listen| Place::Daemon(reachable(listen)));
     daemons.chain(settings.carbon.source.iter().map(Place::Source)).collect()
 }
 
-/// The address without a path, and with `http` where no scheme is given.
-fn address(text: &str) -> String {
+/// The address of a daemon as it is given, with `http` where it has no scheme.
+///
+/// # Errors
+/// It is no address; says why.
+pub(crate) fn daemon(text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
-    if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
+    let address = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    check_address(&address)?;
+    Ok(address)
 }
 
 /// Where this machine reaches a daemon that listens like this.
 fn reachable(listen: &str) -> String {
     match listen.rsplit_once(':') {
-        Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
-        Some(("[::]", port)) => format!("[::1]:{port}"),
-        _ => listen.to_owned(),
+        Some(("" | "0.0.0.0", port)) => format!("http://127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("http://[::1]:{port}"),
+        _ => format!("http://{listen}"),
     }
 }
 
@@ -106,6 +112,5 @@ fn ask_source(source: &Source, settings: &Settings, now: UnixTime) -> Result<Vec
     };
     let mut provider = providers::build(source, around).map_err(|error| error.to_string())?;
     let http = HttpClient::new(source.ca_file.as_deref()).map_err(|error| error.to_string())?;
-    let fetched = provider.fetch(&http, now).map_err(|error| error.to_string())?;
-    Ok(fetched.series)
+    fetch_once(provider.as_mut(), &http, now).map_err(|error| error.to_string())
 }

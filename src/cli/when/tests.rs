@@ -176,6 +176,13 @@ fn a_series_that_is_too_short_gives_way() {
 }
 
 #[test]
+fn addresses_of_daemons_need_no_scheme() {
+    assert_eq!(daemon("https://relay/wattprint/"), Ok("https://relay/wattprint".to_owned()));
+    assert_eq!(daemon("relay:80"), Ok("http://relay:80".to_owned()));
+    assert!(daemon("ftp://relay").unwrap_err().contains("must begin with http://"));
+}
+
+#[test]
 fn places_are_asked_in_turn() {
     let mut settings = Settings::default();
     settings.web.listen_address =
@@ -185,9 +192,8 @@ fn places_are_asked_in_turn() {
     let daemons = ["127.0.0.1:10125", "127.0.0.1:1", "[::1]:2", "10.1.2.3:3", "node:4"];
     let expected = daemons.iter().map(|daemon| format!("http://{daemon}")).chain(["neso".to_owned()]);
     assert_eq!(all, expected.collect::<Vec<_>>());
-    let named = |daemon| ask::places(&settings, Some(daemon));
-    assert_eq!(named("https://relay/wattprint/"), [Place::Daemon("https://relay/wattprint".into())]);
-    assert_eq!(named("relay:80"), [Place::Daemon("http://relay:80".into())]);
+    let named = Place::Daemon("http://relay:80".into());
+    assert_eq!(ask::places(&settings, Some("http://relay:80")), [named]);
     let mut asked = Vec::new();
     let answer = answer::first(&question(1.0, None), &["down", "empty", "good", "late"], |place| {
         asked.push(*place);
@@ -201,6 +207,13 @@ fn places_are_asked_in_turn() {
     assert_eq!(asked, ["down", "empty", "good"]);
 }
 
+#[test]
+fn a_source_that_cannot_be_asked_is_named() {
+    let source = Source::new(ProviderKind::File);
+    let error = ask(&Place::Source(&source), &Settings::default(), UnixTime::from_seconds(NOW)).unwrap_err();
+    assert!(error.starts_with("file: "), "it has no path: {error}");
+}
+
 /// Runs the program, and gives its exit code and what it wrote on both streams.
 fn wattprint(arguments: &[&str]) -> (ExitCode, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -210,7 +223,7 @@ fn wattprint(arguments: &[&str]) -> (ExitCode, String, String) {
 }
 
 /// A daemon with hourly values from the present hour on.
-fn daemon(grams: &[f64]) -> Replay {
+fn serving(grams: &[f64]) -> Replay {
     let now = Clock::new().unwrap().unix().as_secs();
     let unknown = json!({"provider": "x", "zone": "DE", "signal": "from_the_future", "slots": []});
     let known = serde_json::to_value(series(now - now % 3_600, grams)).unwrap();
@@ -223,7 +236,7 @@ fn daemon(grams: &[f64]) -> Replay {
 #[test]
 fn a_daemon_is_asked() {
     // A value that no grid has is left out, though it would be the best.
-    let daemon = daemon(&[90.0, 90.0, 90.0, 40.0, 90.0, -500.0, 90.0]);
+    let daemon = serving(&[90.0, 90.0, 90.0, 40.0, 90.0, -500.0, 90.0]);
     let (code, out, err) =
         wattprint(&["--hours", "1", "--power", "8kW", "--daemon", &daemon.url(), "--json"]);
     assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
@@ -263,6 +276,7 @@ fn bad_usage_is_exit_code_2() {
     for (arguments, wrong) in [
         (&[][..], "--hours"),
         (&["--hours", "100"], "must be 0.25 to 72 hours"),
+        (&["--hours", "4", "--daemon", "no address"], "white space"),
         (&["--hours", "4", "--energy", "4"], "must be a number above 0 and a unit"),
         (&["--hours", "4", "--energy", "4kWh", "--power", "4kW"], "cannot be used with"),
     ] {
