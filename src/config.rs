@@ -125,6 +125,19 @@ pub struct Collectors {
     pub process: bool,
 }
 
+impl Collectors {
+    /// None is on.
+    pub const NONE: Self = Self {
+        rapl: false,
+        hwmon: false,
+        estimate: false,
+        nvml: false,
+        drm: false,
+        cgroup: false,
+        process: false,
+    };
+}
+
 impl Default for Collectors {
     fn default() -> Self {
         Self { rapl: true, hwmon: true, estimate: true, nvml: true, drm: true, cgroup: true, process: true }

@@ -133,17 +133,25 @@ impl FetchResult {
     pub const fn remedy(self) -> Option<&'static str> {
         match self {
             Self::Success | Self::Empty | Self::Server => None,
-            Self::Auth => Some("check token_file, or user and password_file: the provider refuses the credential"),
+            Self::Auth => {
+                Some("check token_file, or user and password_file: the provider refuses the credential")
+            }
             Self::Forbidden => Some("ask for a plan that covers the zone, or configure one that it covers"),
             Self::NotFound => Some("check zone, and url where it is set: the provider doesn't know it"),
-            Self::Rejected => Some("check zone, and url where it is set: the provider doesn't take the request"),
+            Self::Rejected => {
+                Some("check zone, and url where it is set: the provider doesn't take the request")
+            }
             Self::RateLimited => Some("ask less often (interval), or let many nodes read from one relay"),
             Self::Timeout | Self::Network => {
                 Some("check that the host can be reached from here: name resolution, firewall, HTTPS_PROXY")
             }
-            Self::Tls => Some("check the certificate and the clock; for an authority of your own set ca_file"),
+            Self::Tls => {
+                Some("check the certificate and the clock; for an authority of your own set ca_file")
+            }
             Self::Redirect => Some("set url to the address that the redirect names"),
-            Self::TooLarge | Self::Decode => Some("check url: something else than the provider's interface answers"),
+            Self::TooLarge | Self::Decode => {
+                Some("check url: something else than the provider's interface answers")
+            }
             Self::ZoneMismatch => Some("set zone to one that the provider has"),
             Self::File => Some("check the path, and that the daemon may read the file"),
         }

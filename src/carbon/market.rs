@@ -56,6 +56,15 @@ pub enum MarketError {
     Windows(#[from] WindowsError),
 }
 
+impl MarketError {
+    /// The key of the configuration that it is about.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::BesideWindows(_) | Self::Windows(_) => "market.windows_file",
+        }
+    }
+}
+
 impl Market {
     /// The contracts that are configured; those of a file as it is now.
     ///

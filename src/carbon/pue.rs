@@ -61,6 +61,11 @@ impl PueSource {
         }
     }
 
+    /// Whether it is read from a file, so that nobody is asked.
+    pub const fn is_file(&self) -> bool {
+        matches!(self.0, From::File(_))
+    }
+
     /// The overhead now.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod findings;
 mod gpus;
+mod grid;
 mod text;
 
 use std::io::Write;
@@ -12,13 +13,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::carbon::grid::GridBoard;
+use crate::cli::carbon::{self, Carbon, Purpose};
 use crate::cli::serve::web_settings;
-use crate::cli::{CliError, pricer, raise_open_files};
+use crate::cli::{CliError, raise_open_files};
 use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
 use crate::snapshot::{MeterStatus, Snapshot};
+use crate::units::UnixTime;
 use crate::workloads::hierarchy::Layout;
 
 /// Counters are looked at twice, this long apart, to see them move.
@@ -135,6 +137,8 @@ struct CarbonReport {
     pue_ratio: f64,
     pue_configured: bool,
     notice: Option<String>,
+    /// How live sources answered, and where else figures are read from.
+    sources: Vec<Finding>,
 }
 
 /// Looks at everything, prints what was found, and gives the exit code that tells it.
@@ -143,8 +147,12 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     // What `serve` would refuse is refused here, too.
     web_settings(loaded)?;
     let clock = Clock::new()?;
-    let board = Arc::new(GridBoard::new(vec![]));
-    let mut sampler = Sampler::new(settings, pricer(loaded)?, board, clock, raise_open_files());
+    let Carbon { pricer, work } = carbon::carbon(loaded, Purpose::Account)?;
+    let now = UnixTime::since_epoch(clock.unix());
+    let sources = thread::spawn(move || grid::ask(work, now));
+    // What live sources say is reported as what they say.
+    let board = Arc::default();
+    let mut sampler = Sampler::new(settings, pricer, board, clock, raise_open_files());
     sampler.tick(clock.now());
     let mut snapshot = look(&mut sampler, clock);
     // Drivers may take their time to begin.
@@ -154,7 +162,8 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
         }
         snapshot = look(&mut sampler, clock);
     }
-    let report = report(settings, &sampler, &snapshot);
+    let sources = sources.join().unwrap_or_default();
+    let report = report(settings, &sampler, &snapshot, sources);
     if json {
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
@@ -170,7 +179,7 @@ fn look(sampler: &mut Sampler, clock: Clock) -> Snapshot {
     sampler.tick(clock.now())
 }
 
-fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report {
+fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot, sources: Vec<Finding>) -> Report {
     let survey = sampler.meters().survey();
     let meters: Vec<MeterReport> = snapshot
         .meters
@@ -205,7 +214,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot) -> Report
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
         cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
         processes: findings::processes(settings, sampler, snapshot, error("process")),
-        carbon: carbon(sampler),
+        carbon: carbon_report(sampler, sources),
     }
 }
 
@@ -237,7 +246,7 @@ fn meter_report(status: &MeterStatus, survey: Option<&MeterSurvey>) -> MeterRepo
     }
 }
 
-fn carbon(sampler: &Sampler) -> CarbonReport {
+fn carbon_report(sampler: &Sampler, sources: Vec<Finding>) -> CarbonReport {
     let factors = sampler.pricer().fallback();
     CarbonReport {
         zone: factors.grid.zone.to_string(),
@@ -249,6 +258,7 @@ fn carbon(sampler: &Sampler) -> CarbonReport {
         year: factors.origin.as_ref().map(|origin| origin.year),
         pue_ratio: factors.pue.0,
         pue_configured: factors.pue_configured,
-        notice: factors.notice(),
+        notice: factors.notice().filter(|_| sources.is_empty()),
+        sources,
     }
 }

@@ -21,10 +21,17 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("carbon.intensity", "G_PER_KWH", "Constant carbon intensity in grams per kWh"),
     ("carbon.basis", "BASIS", "Which emissions the factor counts: lifecycle or direct"),
     (
+        "carbon.source",
+        "NAMES",
+        "Live sources, such as neso or rte,energy_charts; more in the file [default: none]",
+    ),
+    (
         "carbon.pue",
         "RATIO",
         "Power usage effectiveness of the facility, 1 to 10 [default: none, 1.0 is used]",
     ),
+    ("carbon.wue", "RATIO", "Litres of site water per kWh of IT energy [default: not known]"),
+    ("state.dir", "DIR", "Where grid data is kept over a restart [default: $STATE_DIRECTORY, else nowhere]"),
     ("log.level", "LEVEL", "error, warn, info, debug or trace [default: info]"),
     ("log.format", "FORMAT", "text or json [default: text]"),
 ];
@@ -78,6 +85,11 @@ pub(super) fn command() -> Command {
                         .action(ArgAction::SetTrue)
                         .help("Take the GPUs in again"),
                 ),
+        )
+        .subcommand(
+            Command::new("relay").about("Measure nothing; poll the configured sources for other wattprints").after_help(
+                "The others have a source with provider = \"relay\" and url = \"http://this-host:10125\".",
+            ),
         )
         .subcommand(regions())
         .subcommand(when())

@@ -1,7 +1,9 @@
 //! The command line: one file for each subcommand.
 
+mod carbon;
 mod check;
 mod flags;
+mod live;
 mod quantity;
 mod regions;
 mod release_gpus;
@@ -12,13 +14,10 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::carbon::embodied::{self, EmbodiedError};
-use crate::carbon::factors::{FactorError, FactorSettings, Factors};
-use crate::carbon::market::Market;
-use crate::carbon::pricing::Pricer;
-use crate::config::{Carbon, ConfigError, Loaded, Origins};
+use crate::carbon::factors::FactorError;
+use crate::cli::carbon::Purpose;
+use crate::config::{ConfigError, Origins};
 use crate::sampler::ClockError;
-use crate::units::LitresPerKwh;
 use crate::web::WebError;
 
 /// Bad usage or a bad configuration.
@@ -68,10 +67,6 @@ impl CliError {
             FactorError::Table(_) => "",
         };
         Self::setting(origins, key, error.to_string())
-    }
-
-    fn embodied(origins: &Origins, error: &EmbodiedError) -> Self {
-        Self::setting(origins, error.key(), error.to_string())
     }
 
     fn web(origins: &Origins, error: WebError) -> Self {
@@ -132,7 +127,10 @@ pub fn run(
             release_gpus::run(&loaded, pid, options.get_flag("resume"), out)
         }
         Some(("when", options)) => when::run(&loaded, options, out),
-        _ => serve::run(&loaded).map(|()| ExitCode::SUCCESS),
+        Some(("relay", _)) => carbon::relay(loaded)
+            .and_then(|loaded| serve::run(&loaded, Purpose::Relay))
+            .map(|()| ExitCode::SUCCESS),
+        _ => serve::run(&loaded, Purpose::Account).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))
 }
@@ -148,21 +146,6 @@ fn fail(err: &mut dyn Write, error: &CliError) -> ExitCode {
     // Nothing is left to be done where even this can't be written.
     let _ = writeln!(err, "wattprint: {error}");
     error.exit_code()
-}
-
-/// What energy costs by the settings, without any live figure. Says what is wrong with embodied figures, too.
-fn pricer(loaded: &Loaded) -> Result<Pricer, CliError> {
-    embodied::parts(&loaded.settings.embodied)
-        .map_err(|error| CliError::embodied(&loaded.origins, &error))?;
-    let Carbon { basis, max_age, wue, .. } = loaded.settings.carbon;
-    Ok(Pricer::new(factors(loaded)?, basis, max_age, Market::default(), wue.map(LitresPerKwh)))
-}
-
-/// The emission factors that the settings ask for.
-fn factors(loaded: &Loaded) -> Result<Factors, CliError> {
-    let Carbon { intensity, zone, cloud, basis, pue, .. } = loaded.settings.carbon.clone();
-    crate::carbon::factors::resolve(&FactorSettings { intensity, zone, cloud, basis, pue })
-        .map_err(|error| CliError::factor(&loaded.origins, &error))
 }
 
 /// Raises the limit of open files as far as the system lets, and gives how many may be kept open for cgroups.

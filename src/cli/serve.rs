@@ -13,31 +13,35 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::carbon::grid::GridBoard;
-use crate::cli::{CliError, pricer, raise_open_files};
+use crate::carbon::fetch;
+use crate::cli::carbon::{self, Carbon, Purpose};
+use crate::cli::{CliError, live, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::sampler::{Clock, Ending, Order, Sampler};
 use crate::snapshot::SnapshotCell;
+use crate::units::UnixTime;
 use crate::web::{self, WebSettings};
 
 /// A sampler that hangs in a system call is left behind after this time.
 const SAMPLER_GRACE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(loaded: &Loaded) -> Result<(), CliError> {
+pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
     let settings = &loaded.settings;
     start_log(settings);
-    let pricer = pricer(loaded)?;
+    let Carbon { pricer, work } = carbon::carbon(loaded, purpose)?;
     let web = web_settings(loaded)?;
     let clock = Clock::new()?;
     let listeners = web::bind(&web.listen)?;
     info!(version = env!("CARGO_PKG_VERSION"), "wattprint starts");
-    if let Some(notice) = pricer.fallback().notice() {
+    if let Some(notice) = pricer.fallback().notice().filter(|_| work.sources.is_empty()) {
         warn!("{notice}");
     }
     if settings.simulate {
         warn!("simulated: the meters are made up, no figure is real");
     }
-    let sampler = Sampler::new(settings, pricer, Arc::new(GridBoard::new(vec![])), clock, raise_open_files());
+    let wall: fetch::Clock = Arc::new(move || UnixTime::since_epoch(clock.unix()));
+    let (board, fetchers) = live::begin(settings, work, &wall);
+    let sampler = Sampler::new(settings, pricer, board, clock, raise_open_files());
     info!(layout = %sampler.workloads().layout(), "cgroups");
     let cell = Arc::new(SnapshotCell::new());
     let (orders, ordered) = mpsc::channel();
@@ -49,6 +53,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<(), CliError> {
     let outcome = runtime.block_on(serve(listeners, web, cell, clock, (&thread, &orders)));
     // The receiver is gone if the sampler ended already.
     let _ = orders.send(Order::Stop);
+    fetchers.stop();
     runtime.block_on(wait_for(&thread));
     runtime.shutdown_background();
     if thread.is_finished()

@@ -13,6 +13,7 @@ mod cgroups;
 mod daemon;
 mod exposition;
 mod gpu;
+mod grid;
 mod hostile;
 mod http;
 mod lifecycle;

@@ -128,6 +128,7 @@ fn write_carbon(carbon: &CarbonReport, out: &mut dyn Write) -> io::Result<()> {
     if let Some(notice) = &carbon.notice {
         writeln!(out, "  {notice}")?;
     }
+    write_findings(&carbon.sources, out)?;
     match carbon.pue_configured {
         true => writeln!(out, "  PUE {} as configured", carbon.pue_ratio),
         false => writeln!(
