@@ -323,7 +323,7 @@ fn the_same_work_is_ranked_by_place_and_by_time() {
     );
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("40 g/kWh"), "{text}");
+    assert!(text.contains("4 h at 40.0 g/kWh"), "{text}");
     let output =
         run(&["when", "--hours", "4", "--config.file=/dev/null", "--web.listen-address=127.0.0.1:1"], &[]);
     assert_eq!(output.status.code(), Some(1));
