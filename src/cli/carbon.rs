@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tracing::warn;
+
 use crate::carbon::embodied;
 use crate::carbon::factors::{self, FactorSettings, Factors};
 use crate::carbon::grid::FetchError;
@@ -11,7 +13,7 @@ use crate::carbon::pricing::Pricer;
 use crate::carbon::providers::{self, GridProvider, Surroundings};
 use crate::carbon::pue::PueSource;
 use crate::cli::CliError;
-use crate::config::{Basis, Collectors, Loaded, ProviderKind};
+use crate::config::{Basis, Collectors, Loaded, ProviderKind, Source};
 use crate::journal::SourceKey;
 use crate::units::LitresPerKwh;
 
@@ -32,6 +34,8 @@ pub(super) enum Purpose {
 pub(super) struct LiveSource {
     /// Who is asked.
     pub(super) kind: ProviderKind,
+    /// Sources of the same lane aren't asked at the same time, since some providers refuse calls that overlap.
+    pub(super) lane: String,
     /// What names it in the journal.
     pub(super) key: SourceKey,
     /// What asks.
@@ -105,7 +109,7 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
     let settings = &loaded.settings.carbon;
     let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
     let mut basis = settings.basis;
-    let mut sources = Vec::with_capacity(settings.source.len());
+    let mut sources: Vec<LiveSource> = Vec::with_capacity(settings.source.len());
     for (number, source) in settings.source.iter().enumerate() {
         let wrong = |key: &str, problem: &str| {
             let text = format!("carbon.source[{number}].{key}: {problem}");
@@ -131,10 +135,46 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
             }
             (own, wanted) => basis = wanted.or(own),
         }
+        let zone = provider.zone();
+        let elsewhere =
+            sources.iter().map(|other| other.provider.zone()).find(|other| is_elsewhere(other, &zone));
+        if let Some(other) = elsewhere.filter(|_| purpose == Purpose::Account) {
+            return Err(wrong(
+                "zone",
+                &format!(
+                    "{zone} is another country than {other} of a source before it, but the counters are of this node's \
+                     place: leave one out, or run `wattprint relay` to pass on several"
+                ),
+            ));
+        }
+        if sends_in_the_clear(source) {
+            warn!(
+                provider = source.provider.as_str(),
+                "its credential goes over the network without TLS (url)"
+            );
+        }
         let key = SourceKey::new(source, &provider.zone());
-        sources.push(LiveSource { kind: source.provider, key, provider, http });
+        let lane = format!("{} {}", source.provider.as_str(), source.url.as_deref().unwrap_or_default());
+        sources.push(LiveSource { kind: source.provider, lane, key, provider, http });
     }
     Ok((sources, basis))
+}
+
+/// Whether two zones are of different countries, where both begin with a country's code.
+fn is_elsewhere(zone: &str, other: &str) -> bool {
+    let country = |zone: &str| {
+        let code = zone.split('-').next().unwrap_or_default();
+        (code.len() == 2 && code.chars().all(|c| c.is_ascii_uppercase())).then(|| code.to_owned())
+    };
+    country(zone).zip(country(other)).is_some_and(|(zone, other)| zone != other)
+}
+
+/// Whether others can read the source's credential on its way.
+fn sends_in_the_clear(source: &Source) -> bool {
+    let has_credential = source.token_file.is_some() || source.password_file.is_some();
+    let host = source.url.as_deref().and_then(|url| url.strip_prefix("http://"));
+    let is_local = |host: &str| ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
+    has_credential && host.is_some_and(|host| !is_local(host))
 }
 
 /// What holds while no live source knows; `beside` is what the live sources count.

@@ -38,8 +38,8 @@ pub(super) fn begin(settings: &Settings, work: Work, clock: &Clock) -> (Arc<Grid
     let keys = work.sources.iter().map(|source| source.key.clone()).collect();
     let store: Option<Store> = journal.map(|journal| JournalWriter::new(journal, keys).into_function());
     let mut jobs: Vec<Job> = Vec::new();
-    for (index, LiveSource { kind, provider, http, .. }) in work.sources.into_iter().enumerate() {
-        let job = Job::grid(index, kind.as_str(), provider, http, store.clone());
+    for (index, LiveSource { kind, provider, http, lane, .. }) in work.sources.into_iter().enumerate() {
+        let job = Job::grid(index, kind.as_str(), provider, http, store.clone()).lane(lane);
         jobs.push(if kind == ProviderKind::File { job.local() } else { job });
     }
     jobs.extend(work.pue.map(|(source, http)| pue_job(source, http)));
