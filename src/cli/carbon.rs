@@ -11,7 +11,7 @@ use crate::carbon::pricing::Pricer;
 use crate::carbon::providers::{self, GridProvider, Surroundings};
 use crate::carbon::pue::PueSource;
 use crate::cli::CliError;
-use crate::config::{Basis, Collectors, Loaded, ProviderKind};
+use crate::config::{Basis, Collectors, Loaded, ProviderKind, Source};
 use crate::journal::SourceKey;
 use crate::units::LitresPerKwh;
 
@@ -103,38 +103,52 @@ pub(super) fn relay(mut loaded: Loaded) -> Result<Loaded, CliError> {
 /// The live sources, and what the counters count.
 fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option<Basis>), CliError> {
     let settings = &loaded.settings.carbon;
-    let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
     let mut basis = settings.basis;
     let mut sources = Vec::with_capacity(settings.source.len());
-    for (number, source) in settings.source.iter().enumerate() {
-        let wrong = |key: &str, problem: &str| {
-            let text = format!("carbon.source[{number}].{key}: {problem}");
-            CliError::setting(&loaded.origins, "carbon.source", text)
-        };
-        let zone = settings.zone.as_deref();
-        let wanted = basis.filter(|_| purpose == Purpose::Account);
-        let around = Surroundings { zone, basis: wanted, credentials: credentials.as_deref() };
-        let provider = providers::build(source, around).map_err(|error| wrong(error.key, &error.problem))?;
-        let http =
-            HttpClient::new(source.ca_file.as_deref()).map_err(|error| wrong("ca_file", &error.text))?;
-        match (provider.signal().basis(), basis) {
+    for (number, entry) in settings.source.iter().enumerate() {
+        let source = source(loaded, (number, entry), basis.filter(|_| purpose == Purpose::Account))?;
+        match (source.provider.signal().basis(), basis) {
             (Some(own), Some(wanted)) if own != wanted && purpose == Purpose::Account => {
-                let (own, wanted) = (own.as_str(), wanted.as_str());
-                return Err(wrong(
-                    "provider",
-                    &format!(
-                        "{} has {own} figures, but the counters count {wanted} emissions (carbon.basis, else the first \
-                         source): one counter can't mix them; leave it out, or set carbon.basis",
-                        source.provider.as_str(),
-                    ),
-                ));
+                let problem = format!(
+                    "{} has {} figures, but the counters count {} emissions (carbon.basis, else the first source): one \
+                     counter can't mix them; leave it out, or set carbon.basis",
+                    entry.provider.as_str(),
+                    own.as_str(),
+                    wanted.as_str(),
+                );
+                return Err(wrong(loaded, number, "provider", &problem));
             }
             (own, wanted) => basis = wanted.or(own),
         }
-        let key = SourceKey::new(source, &provider.zone());
-        sources.push(LiveSource { kind: source.provider, key, provider, http });
+        sources.push(source);
     }
     Ok((sources, basis))
+}
+
+/// The source that an entry of `carbon.source`, with its place there, asks for. `basis` is what it should count, where
+/// it has a choice.
+///
+/// # Errors
+/// An entry that can't be used.
+pub(super) fn source(
+    loaded: &Loaded,
+    (number, entry): (usize, &Source),
+    basis: Option<Basis>,
+) -> Result<LiveSource, CliError> {
+    let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
+    let zone = loaded.settings.carbon.zone.as_deref();
+    let around = Surroundings { zone, basis, credentials: credentials.as_deref() };
+    let provider =
+        providers::build(entry, around).map_err(|error| wrong(loaded, number, error.key, &error.problem))?;
+    let http = HttpClient::new(entry.ca_file.as_deref())
+        .map_err(|error| wrong(loaded, number, "ca_file", &error.text))?;
+    let key = SourceKey::new(entry, &provider.zone());
+    Ok(LiveSource { kind: entry.provider, key, provider, http })
+}
+
+fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {
+    let text = format!("carbon.source[{number}].{key}: {problem}");
+    CliError::setting(&loaded.origins, "carbon.source", text)
 }
 
 /// What holds while no live source knows; `beside` is what the live sources count.
@@ -152,4 +166,22 @@ fn fallback(loaded: &Loaded, beside: Option<Basis>) -> Result<Factors, CliError>
         None => factors::resolve(&settings),
     };
     resolved.map_err(|error| CliError::factor(&loaded.origins, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_of_one_country_is_enough() {
+        for kind in [ProviderKind::Neso, ProviderKind::Rte] {
+            let mut loaded = Loaded::default();
+            loaded.settings.carbon.source = vec![Source::new(kind)];
+            let carbon = carbon(&loaded, Purpose::Account).unwrap();
+            assert_eq!(carbon.work.sources.len(), 1);
+            loaded.settings.carbon.zone = Some("DE".to_owned());
+            let error = super::carbon(&loaded, Purpose::Account).unwrap_err().to_string();
+            assert!(error.contains("carbon.source[0].zone: "), "{error}");
+        }
+    }
 }
