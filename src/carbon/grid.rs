@@ -175,6 +175,11 @@ impl FetchError {
     pub fn new(result: FetchResult, text: impl Into<String>) -> Self {
         Self { result, text: text.into(), retry_after: None }
     }
+
+    /// The same error, with what it is about before its text.
+    pub(super) fn of(self, what: impl std::fmt::Display) -> Self {
+        Self { text: format!("{what}: {}", self.text), ..self }
+    }
 }
 
 /// One configured source and how it fares.

@@ -9,24 +9,27 @@ use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::carbon::data_file;
 use crate::carbon::grid::{FetchError, FetchResult};
 use crate::carbon::secret::Secret;
 use crate::units::UnixTime;
 
 mod address;
 mod clock;
+mod quote;
 
 pub use address::check_address;
 pub use clock::clock_skew;
+pub(in crate::carbon) use quote::brief;
+
+use self::quote::{Confidences, RECOGNIZABLE};
 
 /// From the name's resolution to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A week of 5-minute values is a tenth of this.
 const MAX_BODY: u64 = 4 * 1024 * 1024;
-/// So many characters of an answer are told.
-const SHOWN: usize = 120;
-/// Words of headers that are shorter aren't keys.
-const SHORTEST_KEY: usize = 6;
+/// All roots of the web are a quarter of this.
+const MAX_CA_FILE: u64 = 1024 * 1024;
 /// Parameters that are shorter aren't tokens; zones and dates mostly are.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -51,6 +54,7 @@ pub struct Request {
     /// The address as messages show it: without the query, where some providers want their token.
     shown: String,
     headers: Vec<(String, Secret)>,
+    confidential: Vec<Secret>,
 }
 
 impl Request {
@@ -58,7 +62,7 @@ impl Request {
     pub fn new(address: impl Into<String>) -> Self {
         let url = address.into();
         let shown = url.split(['?', '#']).next().unwrap_or_default().to_owned();
-        Self { url, shown, headers: Vec::new() }
+        Self { url, shown, headers: Vec::new(), confidential: Vec::new() }
     }
 
     /// Adds a parameter to the query, encoded as forms are.
@@ -78,16 +82,24 @@ impl Request {
         self
     }
 
-    /// What no message may quote, should the answer repeat it: words of header values, and parameters that are as long
-    /// as tokens are.
-    fn secrets(&self) -> Vec<Secret> {
+    /// Hides a text in messages that isn't in the request as it is.
+    #[must_use]
+    pub fn confidential(mut self, text: &Secret) -> Self {
+        self.confidential.push(text.clone());
+        self
+    }
+
+    /// What no message may quote, should the answer repeat it: words of header values, parameters that are as long as
+    /// tokens are, and what is said to be confidential.
+    fn confidences(&self) -> Confidences {
         let headers = self.headers.iter().flat_map(|(_, value)| value.expose().split_whitespace());
-        let headers = headers.filter(|word| word.len() >= SHORTEST_KEY).map(str::to_owned);
+        let headers = headers.filter(|word| word.len() >= RECOGNIZABLE).map(str::to_owned);
         let query = self.url.split_once('?').map_or("", |(_, query)| query);
         let encoded = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
         let decoded = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned());
         let query = encoded.chain(decoded).filter(|value| value.len() >= SHORTEST_TOKEN);
-        headers.chain(query).map(Secret::new).collect()
+        let others = self.confidential.iter().map(|text| text.expose().to_owned());
+        Confidences::new(headers.chain(query).chain(others))
     }
 }
 
@@ -105,7 +117,7 @@ pub struct Answer {
     /// When it was asked for, where that is known.
     now: Option<UnixTime>,
     shown: String,
-    secrets: Vec<Secret>,
+    confidences: Confidences,
 }
 
 impl fmt::Debug for HttpClient {
@@ -189,8 +201,8 @@ impl HttpClient {
             seen.now
         };
         let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(failed)?;
-        let (shown, secrets) = (request.shown.clone(), request.secrets());
-        Ok(Answer { status, retry_after, date, body, now, shown, secrets })
+        let (shown, confidences) = (request.shown.clone(), request.confidences());
+        Ok(Answer { status, retry_after, date, body, now, shown, confidences })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -226,11 +238,8 @@ impl Answer {
     /// It is something else.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let error = self.without_secrets(error.to_string());
-            self.fault(
-                FetchResult::Decode,
-                &format!("not the JSON that was expected: {error}: {}", self.excerpt()),
-            )
+            let what = format!("not the JSON that was expected: {error}: {}", self.excerpt());
+            self.fault(FetchResult::Decode, &what)
         })
     }
 
@@ -248,33 +257,22 @@ impl Answer {
 
     /// An error of this kind with this text behind the address.
     pub fn fault(&self, result: FetchResult, what: &str) -> FetchError {
-        FetchError::new(result, format!("{}: {what}", self.shown))
+        FetchError::new(result, format!("{}: {}", self.shown, self.confidences.hide_in(what)))
+    }
+
+    /// An error about the answer's content, with the address before its text.
+    pub fn blame(&self, error: &FetchError) -> FetchError {
+        self.fault(error.result, &error.text)
     }
 
     /// The beginning of the body, on one line.
     fn excerpt(&self) -> String {
-        let text = self.without_secrets(String::from_utf8_lossy(&self.body).into_owned());
-        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        let mut line = String::new();
-        for word in words {
-            if line.len() > SHOWN {
-                break;
-            }
-            line.push_str(if line.is_empty() { "" } else { " " });
-            line.extend(word.chars().take(SHOWN));
-        }
-        line.chars().take(SHOWN).collect()
-    }
-
-    /// A text of the answer's without what was sent in confidence.
-    fn without_secrets(&self, text: String) -> String {
-        self.secrets.iter().fold(text, |text, secret| text.replace(secret.expose(), "..."))
+        brief(&self.confidences.hide_in(&String::from_utf8_lossy(&self.body)))
     }
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let wrong = |what: String| FetchError::new(FetchResult::File, format!("{}: {what}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let pem = data_file::read(path, MAX_CA_FILE)?.bytes;
     let found: Vec<Certificate<'static>> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -282,7 +280,8 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
         })
         .collect();
     if found.is_empty() {
-        return Err(wrong("no PEM certificate in it".to_owned()));
+        let text = format!("{}: no PEM certificate in it", path.display());
+        return Err(FetchError::new(FetchResult::File, text));
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use crate::carbon::factors::MAX_PUE;
 use crate::carbon::grid::{FetchError, FetchResult, GridState, Step};
 use crate::carbon::http::HttpClient;
 use crate::carbon::providers::prometheus::Query;
-use crate::carbon::providers::{SourceError, web_address};
+use crate::carbon::providers::{SourceError, base_address};
 use crate::config::Carbon;
 use crate::units::{Pue, UnixTime};
 
@@ -47,16 +47,12 @@ impl PueSource {
             }
             (Some(path), None, None) => Ok(Some(Self(From::File(path.clone())))),
             (None, Some(url), Some(query)) => {
-                let url = web_address(url)
-                    .map_err(|error| SourceError::new("carbon.pue_url", error.problem))?
-                    .trim_end_matches('/');
-                if url.contains(['?', '#']) {
-                    return wrong("carbon.pue_url", "must end before any ? or #, as a path is put behind it");
-                }
+                let url =
+                    base_address(url).map_err(|error| SourceError::new("carbon.pue_url", error.problem))?;
                 if query.trim().is_empty() {
                     return wrong("carbon.pue_query", "must not be empty");
                 }
-                Ok(Some(Self(From::Prometheus(Query::new(url, query, None)))))
+                Ok(Some(Self(From::Prometheus(Query::new(&url, query, None)))))
             }
         }
     }

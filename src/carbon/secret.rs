@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::carbon::data_file;
 use crate::carbon::grid::{FetchError, FetchResult};
 
 /// The largest file that can be a credential.
 const MAX_BYTES: u64 = 64 * 1024;
-/// A shorter piece of a credential tells nothing, and may well be part of a word.
-const RECOGNIZABLE: usize = 4;
 
 /// A text that must not be seen: printing it for debugging gives dots.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,26 +22,6 @@ impl Secret {
     /// The text, for the request that it is for.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-
-    /// The same error without this text, should an answer have repeated it: as it is, as in a query, or cut off at the
-    /// end.
-    #[must_use]
-    pub fn hidden_in(&self, mut error: FetchError) -> FetchError {
-        let in_query: String = form_urlencoded::byte_serialize(self.0.as_bytes()).collect();
-        for secret in [&self.0, &in_query] {
-            if secret.is_empty() {
-                continue;
-            }
-            error.text = error.text.replace(secret.as_str(), "...");
-            let cut = (RECOGNIZABLE..secret.len()).rev().filter_map(|length| secret.get(..length));
-            let kept = cut.filter_map(|part| error.text.strip_suffix(part)).next().map(str::len);
-            if let Some(kept) = kept {
-                error.text.truncate(kept);
-                error.text.push_str("...");
-            }
-        }
-        error
     }
 }
 
@@ -73,11 +52,11 @@ impl SecretFile {
     /// It can't be read, is empty or too large, or isn't a line of text.
     pub fn read(&self) -> Result<Secret, FetchError> {
         let wrong = |what: &str| FetchError::new(FetchResult::File, format!("{}: {what}", self.0.display()));
-        let size = std::fs::metadata(&self.0).map_err(|error| wrong(&error.to_string()))?.len();
-        if size > MAX_BYTES {
-            return Err(wrong("too large for a credential"));
-        }
-        let text = std::fs::read_to_string(&self.0).map_err(|error| wrong(&error.to_string()))?;
+        let file = data_file::read(&self.0, MAX_BYTES).map_err(|error| match error.result {
+            FetchResult::TooLarge => wrong("too large for a credential"),
+            _ => error,
+        })?;
+        let text = std::str::from_utf8(&file.bytes).map_err(|_| wrong("must be text in UTF-8"))?;
         let text = text.trim();
         if text.is_empty() || text.chars().any(char::is_control) {
             return Err(wrong("must hold one line of text"));
@@ -96,24 +75,6 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_an_answer_repeats_is_taken_out() {
-        let secret = Secret::new("hun/ter2");
-        for (text, expected) in [
-            ("http://host: bad token hun/ter2 for hun/ter2", "http://host: bad token ... for ..."),
-            ("token=hun%2Fter2&x", "token=...&x"),
-            ("token hun/te", "token ..."),
-            ("token=hun%2", "token=..."),
-            ("a hun", "a hun"),
-            ("", ""),
-        ] {
-            let error = secret.hidden_in(FetchError::new(FetchResult::Auth, text));
-            assert_eq!(error, FetchError::new(FetchResult::Auth, expected), "{text}");
-        }
-        let error = FetchError::new(FetchResult::Auth, "as it was");
-        assert_eq!(Secret::new("").hidden_in(error.clone()), error);
-    }
-
-    #[test]
     fn a_file_is_read_without_its_line_end() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("token"), " abc\n").unwrap();
@@ -123,6 +84,21 @@ mod tests {
         for bad in ["", "a\nb", "\n"] {
             std::fs::write(directory.path().join("bad"), bad).unwrap();
             assert_eq!(read("bad").unwrap_err().result, FetchResult::File, "{bad:?}");
+        }
+        std::fs::write(directory.path().join("bad"), b"\xff\xfe").unwrap();
+        assert_eq!(read("bad").unwrap_err().result, FetchResult::File);
+    }
+
+    #[test]
+    fn nothing_else_than_a_small_regular_file_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::File::create(path("huge")).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        for (name, told) in [("pipe", "isn't a regular file"), ("huge", "too large for a credential")] {
+            let error = SecretFile::new(&path(name), None).read().unwrap_err();
+            assert_eq!(error.result, FetchResult::File);
+            assert!(error.text.ends_with(told), "{error}");
         }
     }
 }

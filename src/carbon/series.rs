@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{GramsPerKwh, UnixTime};
 
 /// More slots than any source has reason to give: 12 days of 5 minutes.
-const MAX_SLOTS: usize = 3_456;
+pub(super) const MAX_SLOTS: usize = 3_456;
 
 /// How a slot's value came about; better ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,19 +87,25 @@ impl Series {
     }
 
     fn insert_one(&mut self, new: Slot) {
-        let mut pieces = vec![new];
-        let mut kept = Vec::with_capacity(self.slots.len() + 2);
-        for old in self.slots.drain(..) {
+        let first = self.first_ending_after(new.start);
+        let overlapping = self.slots.iter().skip(first).take_while(|old| old.start < new.end);
+        let (mut pieces, mut rest, mut tail, mut count) = (Vec::new(), new, None, 0);
+        for old in overlapping {
+            count += 1;
             if old.quality > new.quality {
-                pieces = pieces.into_iter().flat_map(|piece| without(piece, &old)).collect();
-                kept.push(old);
+                pieces.extend([Slot { end: old.start, ..rest }, *old]);
+                rest.start = old.end;
             } else {
-                kept.extend(without(old, &new));
+                // Only the first one begins before the new slot, and only the last one ends after it.
+                pieces.push(Slot { end: new.start, ..*old });
+                tail = Some(Slot { start: new.end, ..*old });
             }
         }
-        kept.append(&mut pieces);
-        kept.sort_by_key(|slot| slot.start);
-        self.slots = kept;
+        pieces.push(rest);
+        pieces.extend(tail);
+        // What isn't there at all is empty or turned around.
+        pieces.retain(|piece| piece.start < piece.end);
+        drop(self.slots.splice(first..first + count, pieces));
     }
 
     /// Forgets what ended before `from`, and what is more than a series may hold.
@@ -132,14 +138,6 @@ impl Series {
     fn first_ending_after(&self, time: UnixTime) -> usize {
         self.slots.partition_point(|slot| slot.end <= time)
     }
-}
-
-/// What is left of a slot where another one takes its place.
-fn without(slot: Slot, other: &Slot) -> impl Iterator<Item = Slot> + use<> {
-    let head = Slot { end: slot.end.min(other.start), ..slot };
-    let tail = Slot { start: slot.start.max(other.end), ..slot };
-    // Where they don't overlap, one of the two is the whole slot and the other is empty or turned around.
-    [head, tail].into_iter().filter(|part| part.start < part.end)
 }
 
 #[cfg(test)]

@@ -107,55 +107,34 @@ pub(super) fn relay(mut loaded: Loaded) -> Result<Loaded, CliError> {
 /// The live sources, and what the counters count.
 fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option<Basis>), CliError> {
     let settings = &loaded.settings.carbon;
-    let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
     let mut basis = settings.basis;
     let mut sources: Vec<LiveSource> = Vec::with_capacity(settings.source.len());
-    for (number, source) in settings.source.iter().enumerate() {
-        let wrong = |key: &str, problem: &str| {
-            let text = format!("carbon.source[{number}].{key}: {problem}");
-            CliError::setting(&loaded.origins, "carbon.source", text)
-        };
-        let zone = settings.zone.as_deref();
-        let wanted = basis.filter(|_| purpose == Purpose::Account);
-        let around = Surroundings { zone, basis: wanted, credentials: credentials.as_deref() };
-        let provider = providers::build(source, around).map_err(|error| wrong(error.key, &error.problem))?;
-        let http =
-            HttpClient::new(source.ca_file.as_deref()).map_err(|error| wrong("ca_file", &error.text))?;
-        match (provider.signal().basis(), basis) {
+    for (number, entry) in settings.source.iter().enumerate() {
+        let source = source(loaded, (number, entry), basis.filter(|_| purpose == Purpose::Account))?;
+        match (source.provider.signal().basis(), basis) {
             (Some(own), Some(wanted)) if own != wanted && purpose == Purpose::Account => {
-                let (own, wanted) = (own.as_str(), wanted.as_str());
-                return Err(wrong(
-                    "provider",
-                    &format!(
-                        "{} has {own} figures, but the counters count {wanted} emissions (carbon.basis, else the first \
-                         source): one counter can't mix them; leave it out, or set carbon.basis",
-                        source.provider.as_str(),
-                    ),
-                ));
+                let problem = format!(
+                    "{} has {} figures, but the counters count {} emissions (carbon.basis, else the first source): one \
+                     counter can't mix them; leave it out, or set carbon.basis",
+                    entry.provider.as_str(),
+                    own.as_str(),
+                    wanted.as_str(),
+                );
+                return Err(wrong(loaded, number, "provider", &problem));
             }
             (own, wanted) => basis = wanted.or(own),
         }
-        let zone = provider.zone();
+        let zone = source.provider.zone();
         let elsewhere =
             sources.iter().map(|other| other.provider.zone()).find(|other| is_elsewhere(other, &zone));
         if let Some(other) = elsewhere.filter(|_| purpose == Purpose::Account) {
-            return Err(wrong(
-                "zone",
-                &format!(
-                    "{zone} is another country than {other} of a source before it, but the counters are of this node's \
-                     place: leave one out, or run `wattprint relay` to pass on several"
-                ),
-            ));
-        }
-        if sends_in_the_clear(source) {
-            warn!(
-                provider = source.provider.as_str(),
-                "its credential goes over the network without TLS (url)"
+            let problem = format!(
+                "{zone} is another country than {other} of a source before it, but the counters are of this node's \
+                 place: leave one out, or run `wattprint relay` to pass on several"
             );
+            return Err(wrong(loaded, number, "zone", &problem));
         }
-        let key = SourceKey::new(source, &provider.zone());
-        let lane = format!("{} {}", source.provider.as_str(), source.url.as_deref().unwrap_or_default());
-        sources.push(LiveSource { kind: source.provider, lane, key, provider, http });
+        sources.push(source);
     }
     Ok((sources, basis))
 }
@@ -177,6 +156,36 @@ fn sends_in_the_clear(source: &Source) -> bool {
     has_credential && host.is_some_and(|host| !is_local(host))
 }
 
+/// The source that an entry of `carbon.source`, with its place there, asks for. `basis` is what it should count, where
+/// it has a choice.
+///
+/// # Errors
+/// An entry that can't be used.
+pub(super) fn source(
+    loaded: &Loaded,
+    (number, entry): (usize, &Source),
+    basis: Option<Basis>,
+) -> Result<LiveSource, CliError> {
+    let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
+    let zone = loaded.settings.carbon.zone.as_deref();
+    let around = Surroundings { zone, basis, credentials: credentials.as_deref() };
+    let provider =
+        providers::build(entry, around).map_err(|error| wrong(loaded, number, error.key, &error.problem))?;
+    let http = HttpClient::new(entry.ca_file.as_deref())
+        .map_err(|error| wrong(loaded, number, "ca_file", &error.text))?;
+    if sends_in_the_clear(entry) {
+        warn!(provider = entry.provider.as_str(), "its credential goes over the network without TLS (url)");
+    }
+    let key = SourceKey::new(entry, &provider.zone());
+    let lane = format!("{} {}", entry.provider.as_str(), entry.url.as_deref().unwrap_or_default());
+    Ok(LiveSource { kind: entry.provider, lane, key, provider, http })
+}
+
+fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {
+    let text = format!("carbon.source[{number}].{key}: {problem}");
+    CliError::setting(&loaded.origins, "carbon.source", text)
+}
+
 /// What holds while no live source knows; `beside` is what the live sources count.
 fn fallback(loaded: &Loaded, beside: Option<Basis>) -> Result<Factors, CliError> {
     let settings = loaded.settings.carbon.clone();
@@ -192,4 +201,22 @@ fn fallback(loaded: &Loaded, beside: Option<Basis>) -> Result<Factors, CliError>
         None => factors::resolve(&settings),
     };
     resolved.map_err(|error| CliError::factor(&loaded.origins, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_of_one_country_is_enough() {
+        for kind in [ProviderKind::Neso, ProviderKind::Rte] {
+            let mut loaded = Loaded::default();
+            loaded.settings.carbon.source = vec![Source::new(kind)];
+            let carbon = carbon(&loaded, Purpose::Account).unwrap();
+            assert_eq!(carbon.work.sources.len(), 1);
+            loaded.settings.carbon.zone = Some("DE".to_owned());
+            let error = super::carbon(&loaded, Purpose::Account).unwrap_err().to_string();
+            assert!(error.contains("carbon.source[0].zone: "), "{error}");
+        }
+    }
 }

@@ -43,8 +43,8 @@ pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) ->
     let work = energy(options, length)?.map(|energy| Work { energy, pue: Pue(carbon.pue.unwrap_or(1.0)) });
     let question = Question { now, length, basis: carbon.basis, work };
     let places = ask::places(&loaded.settings, options.get_one::<String>("daemon").map(String::as_str));
-    let answer = answer::first(&question, &places, |place| ask(place, &loaded.settings, now))
-        .map_err(CliError::NoForecast)?;
+    let answer =
+        answer::first(&question, &places, |place| ask(place, loaded, now)).map_err(CliError::NoForecast)?;
     if options.get_flag("json") {
         serde_json::to_writer_pretty(&mut *out, &answer)?;
         writeln!(out)?;

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intake::{Intake, Spacing, figure};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, zone};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request};
 use crate::carbon::secret::{Secret, SecretFile};
 use crate::carbon::series::{Series, SlotQuality};
-use crate::config::{Basis, Source};
+use crate::config::{Basis, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.electricitymaps.com/v4";
@@ -130,7 +130,7 @@ impl ElectricityMaps {
             .query("disableCallerLookup", "true")
             .header("auth-token", token.clone());
         let answer = http.get(&request)?.ok()?;
-        self.read(&answer, path, now)?.finish(&answer)
+        self.read(&answer, path, now)?.finish().map_err(|error| answer.blame(&error))
     }
 
     fn read(&self, answer: &Answer, path: Path, now: UnixTime) -> Result<Intake, FetchError> {
@@ -144,29 +144,27 @@ impl ElectricityMaps {
             (_, Some(list)) => list.as_slice(),
             _ => return Err(answer.fault(FetchResult::Decode, "the answer has no list of values")),
         };
-        let mut intake = Intake::new(self.signal());
+        let mut intake = Intake::new(self.signal(), now);
         let mut read = Vec::with_capacity(items.len());
         for item in items {
             let Some(head) = self.head(item, answer)? else {
-                intake.unusable();
+                intake.unusable("what it says of itself isn't text");
                 continue;
             };
             let Some(item) = intake.item::<Item>(item) else { continue };
-            match time(&item.datetime) {
-                Some(start) => read.push((start, head.length(), item)),
-                None => intake.unusable(),
-            }
+            let Some(start) = intake.time(&item.datetime) else { continue };
+            read.push((start, head.length(), item));
         }
         let starts: Vec<UnixTime> = read.iter().map(|(start, ..)| *start).collect();
         for ((start, length, item), end) in read.into_iter().zip(SPACING.ends(&starts)) {
             let end = length.or(whole.length()).map_or(end, |length| start.after(length));
             let quality = match item.is_estimated {
-                // The hour to come may be in the history, too.
-                _ if path == Path::Forecast || start > now => SlotQuality::Forecast,
+                _ if path == Path::Forecast => SlotQuality::Forecast,
                 Some(true) => SlotQuality::Estimated,
                 _ => SlotQuality::Measured,
             };
-            intake.slot(start, end, figure(&item.carbon_intensity), quality);
+            // The hour to come may be in the history, too.
+            intake.slot_by_now(start, end, figure(&item.carbon_intensity), quality);
         }
         Ok(intake)
     }
@@ -241,15 +239,7 @@ impl GridProvider for ElectricityMaps {
         let (forecast, warning) = self.forecast(http, &token, now);
         slots.insert(forecast.iter().flat_map(|forecast| forecast.slots()).copied());
         warnings.extend(warning);
-        let series = GridSeries {
-            provider: "electricity_maps".into(),
-            zone: self.zone(),
-            signal: self.signal(),
-            accounting: "consumption".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings })
+        Ok(Fetched::one(self, ProviderKind::ElectricityMaps, "consumption", now, slots, warnings))
     }
 }
 

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intake::Intake;
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, zone};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{HttpClient, Request};
 use crate::carbon::series::{Series, SlotQuality};
-use crate::config::{Basis, Source};
+use crate::config::{Basis, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.energidataservice.dk";
@@ -115,7 +115,12 @@ impl Energinet {
     }
 
     /// One data set's values, and a line on what had to be left out.
-    fn ask(&self, http: &HttpClient, set: &DataSet) -> Result<(Series, Option<String>), FetchError> {
+    fn ask(
+        &self,
+        http: &HttpClient,
+        set: &DataSet,
+        now: UnixTime,
+    ) -> Result<(Series, Option<String>), FetchError> {
         // Without the time zone, `start` would be Danish local time.
         let request = Request::new(format!("{}/dataset/{}", self.address, set.name))
             .query("start", set.start)
@@ -124,8 +129,9 @@ impl Energinet {
             .query("sort", set.sort)
             .query("limit", set.limit);
         let answer = http.get(&request)?.ok()?;
-        let intake = read(&answer.json()?, set, self.area).map_err(|e| answer.fault(e.result, &e.text))?;
-        let (series, warning) = intake.finish(&answer)?;
+        let (series, warning) = read(&answer.json()?, set, self.area, now)
+            .and_then(Intake::finish)
+            .map_err(|error| answer.blame(&error))?;
         Ok((series, warning.map(|warning| format!("{}: {warning}", set.name))))
     }
 }
@@ -144,11 +150,11 @@ impl GridProvider for Energinet {
     }
 
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
-        let measured = match self.ask(http, &MEASURED) {
+        let measured = match self.ask(http, &MEASURED, now) {
             Err(error) if error.result == FetchResult::RateLimited => return Err(error),
             other => other,
         };
-        let forecast = (now >= self.rest_until).then(|| self.ask(http, &FORECAST));
+        let forecast = (now >= self.rest_until).then(|| self.ask(http, &FORECAST, now));
         if let Some(Err(FetchError { retry_after: Some(rest), .. })) = &forecast {
             self.rest_until = now.after((*rest).min(LONGEST_REST));
         }
@@ -170,15 +176,7 @@ impl GridProvider for Energinet {
             return Err(first);
         }
         warnings.extend(errors.map(|error| error.text));
-        let series = GridSeries {
-            provider: "energinet".into(),
-            zone: Arc::clone(&self.zone),
-            signal: SIGNAL,
-            accounting: "consumption".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings })
+        Ok(Fetched::one(self, ProviderKind::Energinet, "consumption", now, slots, warnings))
     }
 }
 
@@ -186,12 +184,12 @@ impl GridProvider for Energinet {
 ///
 /// # Errors
 /// It is another data set's, or another zone's.
-fn read(body: &Body, set: &DataSet, area: &str) -> Result<Intake, FetchError> {
+fn read(body: &Body, set: &DataSet, area: &str, now: UnixTime) -> Result<Intake, FetchError> {
     if body.dataset != set.name {
         let text = format!("the answer is from another data set than {}", set.name);
         return Err(FetchError::new(FetchResult::Decode, text));
     }
-    let mut intake = Intake::new(SIGNAL);
+    let mut intake = Intake::new(SIGNAL, now);
     for record in &body.records {
         let Some(record) = intake.item::<Record>(record) else { continue };
         if record.price_area != area {
@@ -199,10 +197,8 @@ fn read(body: &Body, set: &DataSet, area: &str) -> Result<Intake, FetchError> {
             return Err(FetchError::new(FetchResult::ZoneMismatch, text));
         }
         // The times are without offset, as they are UTC by the column's definition.
-        match time(&format!("{}Z", record.start)) {
-            Some(start) => intake.slot(start, start.after(SLOT), record.grams, set.quality),
-            None => intake.unusable(),
-        }
+        let Some(start) = intake.time(&format!("{}Z", record.start)) else { continue };
+        intake.slot(start, start.after(SLOT), record.grams, set.quality);
     }
     Ok(intake)
 }

@@ -15,10 +15,10 @@ use serde_json::Value;
 
 use super::intake::{Intake, Spacing, figure};
 use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request};
 use crate::carbon::series::SlotQuality;
-use crate::config::{Basis, Source};
+use crate::config::{Basis, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.energy-charts.info";
@@ -85,20 +85,13 @@ impl GridProvider for EnergyCharts {
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
         let request = Request::new(format!("{}/co2eq", self.address)).query("country", &self.country);
         let answer = http.get(&request)?.ok()?;
-        let (slots, warning) = read(&answer, self.signal)?.finish(&answer)?;
-        let series = GridSeries {
-            provider: "energy_charts".into(),
-            zone: self.zone(),
-            signal: self.signal,
-            accounting: "".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings: warning.into_iter().collect() })
+        let intake = read(&answer, Intake::new(self.signal, now))?;
+        let (slots, warning) = intake.finish().map_err(|error| answer.blame(&error))?;
+        Ok(Fetched::one(self, ProviderKind::EnergyCharts, "", now, slots, warning))
     }
 }
 
-fn read(answer: &Answer, signal: Signal) -> Result<Intake, FetchError> {
+fn read(answer: &Answer, mut intake: Intake) -> Result<Intake, FetchError> {
     let Body { unix_seconds, co2eq, co2eq_forecast } = answer.json()?;
     let count = unix_seconds.len();
     // A list that is missing knows nothing; one of another length can't be matched to the moments.
@@ -108,7 +101,6 @@ fn read(answer: &Answer, signal: Signal) -> Result<Intake, FetchError> {
         let lengths = format!("{count} moments, but {} and {} values", measured.len(), forecast.len());
         return Err(answer.fault(FetchResult::Decode, &lengths));
     }
-    let mut intake = Intake::new(signal);
     let mut starts = Vec::with_capacity(count);
     let mut values = Vec::with_capacity(count);
     for ((second, measured), forecast) in unix_seconds.iter().zip(&measured).zip(&forecast) {

@@ -15,11 +15,11 @@ use std::time::Duration;
 use self::document::{Contents, Fault};
 use self::zones::Area;
 use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, utc, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request};
 use crate::carbon::secret::SecretFile;
 use crate::carbon::series::Series;
-use crate::config::{Basis, Source};
+use crate::config::{Basis, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://web-api.tp.entsoe.eu";
@@ -73,13 +73,13 @@ impl Entsoe {
         let token = self.token.read()?;
         let request = Request::new(format!("{}/api", self.address))
             .query("securityToken", token.expose())
+            .confidential(&token)
             .query("documentType", "A75")
             .query("processType", "A16")
             .query("in_Domain", &self.area.eic)
             .query("periodStart", &utc(whole_hour(now.before(BACK)), TIMES))
             .query("periodEnd", &utc(whole_hour(now).after(HOUR), TIMES));
-        // The platform may repeat the query, and the token with it.
-        http.get(&request).and_then(|answer| self.take(&answer, now)).map_err(|error| token.hidden_in(error))
+        self.take(&http.get(&request)?, now)
     }
 
     fn take(&self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
@@ -88,17 +88,8 @@ impl Entsoe {
             return Err(refusal(answer, contents.err()));
         }
         let contents = contents.map_err(|fault| answer.fault(fault.result, &fault.text))?;
-        let (series, warnings) =
-            values(&contents).map_err(|error| answer.fault(error.result, &error.text))?;
-        let series = GridSeries {
-            provider: "entsoe".into(),
-            zone: Arc::clone(&self.area.zone),
-            signal: SIGNAL,
-            accounting: "production".into(),
-            fetched_at: now,
-            slots: series,
-        };
-        Ok(Fetched { series: vec![series], warnings })
+        let (slots, warnings) = values(&contents).map_err(|error| answer.blame(&error))?;
+        Ok(Fetched::one(self, ProviderKind::Entsoe, "production", now, slots, warnings))
     }
 }
 

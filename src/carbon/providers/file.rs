@@ -10,16 +10,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::intake::Intake;
+use super::pointers::{self, Layout};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, own, pace, refuse, zone};
 use crate::carbon::data_file;
 use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::HttpClient;
-use crate::carbon::series::{Slot, SlotQuality};
+use crate::carbon::series::{Series, SlotQuality};
 use crate::config::{IntensityUnit, ProviderKind, Source};
 use crate::units::UnixTime;
-
-use super::own::{self, Gathered};
-use super::pointers::{self, Layout};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, pace, refuse, zone};
 
 const PERIOD: Duration = Duration::from_secs(60);
 const FLOOR: Duration = Duration::from_secs(1);
@@ -79,15 +78,14 @@ impl ValueFile {
         bytes: &[u8],
         written: UnixTime,
         now: UnixTime,
-    ) -> Result<(Vec<Slot>, Option<String>), (FetchResult, String)> {
-        let decode = |text: String| (FetchResult::Decode, text);
+    ) -> Result<(Series, Option<String>), FetchError> {
+        let decode = |text: String| FetchError::new(FetchResult::Decode, text);
         let number = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<f64>().ok());
         if let (None, Some(number)) = (&self.layout, number) {
-            let mut gathered = Gathered::default();
-            let span = (written, written.after(self.step));
+            let mut intake = Intake::new(self.signal, now);
             let grams = number * self.unit.in_grams_per_kwh();
-            gathered.take(own::slot(span, grams, SlotQuality::Measured, self.signal, now).map(Some));
-            return gathered.finish(now);
+            intake.slot(written, written.after(self.step), Some(grams), SlotQuality::Measured);
+            return intake.finish();
         }
         let document: Value = serde_json::from_slice(bytes)
             .map_err(|error| decode(format!("not JSON, or not all of it yet: {error}")))?;
@@ -124,10 +122,9 @@ impl GridProvider for ValueFile {
         let file = data_file::read(&self.path, MAX_FILE)?;
         // A file from the future was written now, by a clock that is ahead.
         let written = file.modified.min(now);
-        let (slots, warning) = self
-            .slots(&file.bytes, written, now)
-            .map_err(|(result, text)| FetchError::new(result, format!("{}: {text}", self.path.display())))?;
-        Ok(own::one_series(ProviderKind::File, (&self.zone, self.signal), written, slots, warning))
+        let (slots, warning) =
+            self.slots(&file.bytes, written, now).map_err(|error| error.of(self.path.display()))?;
+        Ok(Fetched::one(self, ProviderKind::File, "", written, slots, warning))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the tests of all providers have in common: an entry that points at a local server, and what must hold for
-//! every status and every body.
+//! every status and every body, be it no answer at all or almost right.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use proptest::prelude::{Strategy, any, prop, prop_oneof};
 use proptest::test_runner::TestRunner;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::replay::{Replay, Reply};
@@ -19,6 +19,63 @@ use crate::units::UnixTime;
 
 /// The key in a rig's file.
 pub(super) const KEY: &str = "hunter2";
+
+mod odd;
+pub(super) mod own;
+
+pub(super) use odd::mutated;
+
+use self::odd::{count, odd_value, replace};
+
+/// What statuses mean to every provider; a few have more to say about the first two.
+pub(super) const STATUSES: [(u16, FetchResult); 10] = [
+    (401, FetchResult::Auth),
+    (403, FetchResult::Forbidden),
+    (204, FetchResult::Empty),
+    (301, FetchResult::Redirect),
+    (400, FetchResult::Rejected),
+    (404, FetchResult::NotFound),
+    (422, FetchResult::Rejected),
+    (429, FetchResult::RateLimited),
+    (500, FetchResult::Server),
+    (503, FetchResult::Server),
+];
+
+/// Bodies that are no data to any provider, with a status of 200.
+pub(super) const NOT_DATA: [&str; 4] =
+    ["", "<!DOCTYPE html><html><body>Maintenance</body></html>", "<html/>", "\u{feff}"];
+
+/// Checks that statuses are told apart, and that `Retry-After` is passed on. `fetch` asks a server that gives the same
+/// answer to everything; `usual_wait` is what the provider asks for where it doesn't say.
+pub(super) fn check_statuses(
+    fetch: impl Fn(&Replay) -> Result<Fetched, FetchError>,
+    statuses: &[(u16, FetchResult)],
+    usual_wait: Option<Duration>,
+) {
+    let failure = |reply: Reply| fetch(&Replay::new(move |_| Some(reply.clone()))).unwrap_err();
+    for (status, result) in statuses {
+        for body in ["", "<html><body>Sorry</body></html>", r#"{"error":{"code":1,"message":"no"}}"#] {
+            let reply = Reply::status(*status, body);
+            let error = failure(reply.clone());
+            let wait = usual_wait.filter(|_| *result == FetchResult::RateLimited);
+            assert_eq!((error.result, error.retry_after), (*result, wait), "{status} {body}: {error}");
+            assert!(error.text.contains("127.0.0.1"), "{error}");
+            let told = failure(reply.header("retry-after", "1800")).retry_after;
+            assert_eq!(told, Some(Duration::from_secs(1_800)), "{status} {body}");
+        }
+    }
+}
+
+/// Checks that bodies that are something else than data aren't understood.
+pub(super) fn check_not_data(
+    fetch: impl Fn(&Replay) -> Result<Fetched, FetchError>,
+    bodies: &[&'static str],
+) {
+    for &body in bodies {
+        let error = fetch(&Replay::new(move |_| Some(Reply::ok(body)))).unwrap_err();
+        assert_eq!(error.result, FetchResult::Decode, "{body}: {error}");
+    }
+}
 
 /// An entry of the configuration at a moment.
 #[derive(Debug)]
@@ -66,25 +123,14 @@ impl Rig {
         self.fetch([Reply::ok(body)]).unwrap_err().result
     }
 
-    /// Checks that statuses are told apart, that `Retry-After` is passed on, and that no message has the key.
+    /// Checks [`STATUSES`] and [`NOT_DATA`], and that no message has the key.
     pub(super) fn check_statuses(&self) {
-        let refused =
-            [(400, FetchResult::Rejected), (422, FetchResult::Rejected), (404, FetchResult::NotFound)];
-        let barred = [(401, FetchResult::Auth), (403, FetchResult::Forbidden), (301, FetchResult::Redirect)];
-        let busy = [(429, FetchResult::RateLimited), (500, FetchResult::Server), (204, FetchResult::Empty)];
-        for (status, result) in [refused, barred, busy].into_iter().flatten() {
-            for body in ["", "<html><body>Sorry</body></html>", r#"{"error":{"code":1,"message":"no"}}"#] {
-                let error = self.fetch([Reply::status(status, body)]).unwrap_err();
-                assert_eq!((error.result, error.retry_after), (result, None), "{status} {body}");
-                assert!(!format!("{error} {error:?}").contains(KEY), "{error:?}");
-                let reply = Reply::status(status, body).header("retry-after", "90");
-                let waited = self.fetch([reply]).unwrap_err().retry_after;
-                assert_eq!(waited.map(|wait| wait.as_secs()), Some(90), "{status} {body}");
-            }
-        }
-        let html = "<!DOCTYPE html><html><title>Maintenance</title></html>";
-        assert_eq!(self.failure(html), FetchResult::Decode);
-        assert_eq!(self.failure(""), FetchResult::Decode);
+        let fetch = |server: &Replay| {
+            let fetched = self.provider(server).fetch(&HttpClient::new(None).unwrap(), self.now);
+            fetched.inspect_err(|error| assert!(!format!("{error} {error:?}").contains(KEY), "{error:?}"))
+        };
+        check_statuses(fetch, &STATUSES, None);
+        check_not_data(fetch, &NOT_DATA);
         let server = Replay::in_turn([]);
         assert!(!format!("{:?}", self.provider(&server)).contains(KEY));
     }
@@ -99,7 +145,8 @@ impl Rig {
             let start = time(start).unwrap();
             let border = |quarter: u64| start.after(Duration::from_secs(900 * quarter));
             let borders: Vec<UnixTime> = (0..=quarters).map(border).collect();
-            let fetched = self.fetch([Reply::ok(body(&borders[..borders.len() - 1]))]).unwrap();
+            let server = Replay::in_turn([Reply::ok(body(&borders[..borders.len() - 1]))]);
+            let fetched = self.provider(&server).fetch(&HttpClient::new(None).unwrap(), start).unwrap();
             let slots = fetched.series[0].slots.slots();
             let found: Vec<_> = slots.iter().map(|slot| [slot.start, slot.end]).collect();
             assert_eq!(found, borders.windows(2).map(|pair| [pair[0], pair[1]]).collect::<Vec<_>>());
@@ -152,43 +199,4 @@ pub(super) fn lines(fetched: &Fetched) -> Vec<String> {
         format!("{start} {minutes} {} {}", slot.intensity.0, slot.quality.as_str())
     };
     series.slots.slots().iter().map(line).collect()
-}
-
-fn odd_value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        Just(json!([])),
-        Just(json!({})),
-        Just(json!("")),
-        Just(json!(true)),
-        Just(json!(u64::MAX)),
-        Just(json!(i64::MIN)),
-        Just(json!(f64::MAX)),
-        Just(json!("9999-12-31T23:59:59Z")),
-        Just(json!("-009999-01-01T00:00Z")),
-        any::<i32>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-    ]
-}
-
-/// The values in a value, itself included.
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(items) => items.iter().map(count).sum(),
-        Value::Object(fields) => fields.values().map(count).sum(),
-        _ => 0,
-    }
-}
-
-/// Puts `new` in the place of the value at this place, counted from the outside.
-fn replace(value: &mut Value, place: &mut usize, new: &Value) {
-    if *place == 0 {
-        *value = new.clone();
-    }
-    *place = place.wrapping_sub(1);
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, place, new)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| replace(field, place, new)),
-        _ => {}
-    }
 }

@@ -6,14 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::http::HeaderName;
 
+use super::pointers::{self, Layout};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, own, pace, refuse, web_address, zone};
 use crate::carbon::grid::{FetchError, Signal};
 use crate::carbon::http::{HttpClient, Request};
 use crate::carbon::secret::SecretFile;
 use crate::config::{ProviderKind, Source};
 use crate::units::UnixTime;
-
-use super::pointers::{self, Layout};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, own, pace, refuse, web_address, zone};
 
 const PERIOD: Duration = Duration::from_secs(900);
 const FLOOR: Duration = Duration::from_secs(60);
@@ -91,8 +90,8 @@ impl GridProvider for HttpJson {
         let answer = http.get(&self.request()?)?.ok()?;
         let document: Value = answer.json()?;
         let (slots, warning) =
-            self.layout.slots(&document, now, now).map_err(|(result, text)| answer.fault(result, &text))?;
-        Ok(own::one_series(ProviderKind::Http, (&self.zone, self.signal), now, slots, warning))
+            self.layout.slots(&document, now, now).map_err(|error| answer.blame(&error))?;
+        Ok(Fetched::one(self, ProviderKind::Http, "", now, slots, warning))
     }
 }
 

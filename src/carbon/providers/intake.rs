@@ -1,4 +1,4 @@
-//! What the items of an answer come to: slots, and a count of what had to be left out.
+//! What the items of an answer come to: slots that are believed, and one line on what had to be left out.
 
 use std::time::Duration;
 
@@ -7,67 +7,107 @@ use serde_json::Value;
 
 use super::believable;
 use crate::carbon::grid::{FetchError, FetchResult, Signal};
-use crate::carbon::http::Answer;
-use crate::carbon::series::{Series, Slot, SlotQuality};
+use crate::carbon::http::brief;
+use crate::carbon::series::{MAX_SLOTS, Series, Slot, SlotQuality};
 use crate::units::UnixTime;
+
+/// Values that ended longer ago than this are of no use to anybody.
+const PAST: Duration = Duration::from_secs(48 * 3_600);
 
 /// Takes in the items of one answer one by one, so that a bad one spoils nothing but itself.
 #[derive(Debug)]
 pub(super) struct Intake {
     signal: Signal,
+    now: UnixTime,
     slots: Vec<Slot>,
     /// Items without a value: the source doesn't know it, or not yet.
     unknown: usize,
     /// Items that aren't what was agreed, or whose value isn't believable.
     unusable: usize,
+    /// What is wrong with the first of those.
+    problem: Option<String>,
 }
 
 impl Intake {
-    /// For values of this kind.
-    pub(super) const fn new(signal: Signal) -> Self {
-        Self { signal, slots: Vec::new(), unknown: 0, unusable: 0 }
+    /// For values of this kind, at this moment.
+    pub(super) const fn new(signal: Signal, now: UnixTime) -> Self {
+        Self { signal, now, slots: Vec::new(), unknown: 0, unusable: 0, problem: None }
     }
 
     /// An item of this shape; one of another shape is counted as unusable.
     pub(super) fn item<T: DeserializeOwned>(&mut self, item: &Value) -> Option<T> {
-        let item = T::deserialize(item).ok();
-        if item.is_none() {
-            self.unusable();
-        }
-        item
+        T::deserialize(item).map_err(|error| self.unusable(&error.to_string())).ok()
     }
 
-    /// An item that can't be used.
-    pub(super) const fn unusable(&mut self) {
+    /// The moment that the text of an item names, if it is one of RFC 3339 with its offset.
+    pub(super) fn time(&mut self, text: &str) -> Option<UnixTime> {
+        let time = super::time(text);
+        if time.is_none() {
+            self.unusable(&format!("{text:?} isn't a time with an offset"));
+        }
+        time
+    }
+
+    /// An item whose value the source doesn't know.
+    pub(super) const fn unknown(&mut self) {
+        self.unknown += 1;
+    }
+
+    /// An item that can't be used, and why.
+    pub(super) fn unusable(&mut self, problem: &str) {
         self.unusable += 1;
+        self.problem.get_or_insert_with(|| brief(problem));
     }
 
     /// A slot in g/kWh, or one whose value the source doesn't know.
     pub(super) fn slot(&mut self, start: UnixTime, end: UnixTime, grams: Option<f64>, quality: SlotQuality) {
-        match grams.map(|grams| believable(start, end, grams, quality, self.signal)) {
-            None => self.unknown += 1,
-            Some(None) => self.unusable += 1,
-            Some(Some(slot)) => self.slots.push(slot),
+        match grams.map(|grams| (grams, believable(start, end, grams, quality, self.signal))) {
+            None => self.unknown(),
+            Some((_, Some(slot))) => self.slots.push(slot),
+            Some(_) if end <= start => self.unusable("it ends before it starts"),
+            Some((grams, None)) => self.unusable(&format!("{grams} g/kWh isn't believable")),
         }
     }
 
-    /// The slots, and a warning where something was wrong. Values that the source doesn't know yet aren't worth a
-    /// warning of their own: some sources have them in every answer.
+    /// The same, where a value of the future is a forecast, whatever it is said to be.
+    pub(super) fn slot_by_now(
+        &mut self,
+        start: UnixTime,
+        end: UnixTime,
+        grams: Option<f64>,
+        said: SlotQuality,
+    ) {
+        let quality = if start > self.now { SlotQuality::Forecast } else { said };
+        self.slot(start, end, grams, quality);
+    }
+
+    /// The slots that are of use now, and a warning where something was wrong. Values that the source doesn't know yet
+    /// aren't worth one: some sources have them in every answer.
     ///
     /// # Errors
     /// There is no slot: [`FetchResult::Decode`] if that is due to unusable items, else [`FetchResult::Empty`].
-    pub(super) fn finish(self, answer: &Answer) -> Result<(Series, Option<String>), FetchError> {
-        let Self { slots, unknown, unusable, .. } = self;
+    pub(super) fn finish(self) -> Result<(Series, Option<String>), FetchError> {
+        let Self { now, mut slots, unknown, unusable, problem, .. } = self;
         let all = slots.len() + unknown + unusable;
-        if slots.is_empty() && unusable > 0 {
-            return Err(answer.fault(FetchResult::Decode, &format!("none of {all} values can be used")));
-        }
+        let problem = problem.unwrap_or_default();
         if slots.is_empty() {
-            return Err(answer.fault(FetchResult::Empty, &format!("no value among {all}")));
+            let (result, text) = match (unusable, unknown) {
+                (0, 0) => (FetchResult::Empty, "has no values".to_owned()),
+                (0, _) => (FetchResult::Empty, format!("all {all} values are null")),
+                _ => (FetchResult::Decode, format!("none of {all} values can be used: {problem}")),
+            };
+            return Err(FetchError::new(result, text));
         }
-        let warning = (unusable > 0).then(|| {
-            format!("left out {unusable} of {all} values that can't be used, and {unknown} that aren't known")
-        });
+        slots.retain(|slot| slot.end > now.before(PAST));
+        if slots.is_empty() {
+            return Err(FetchError::new(FetchResult::Empty, "all values are more than two days old"));
+        }
+        if slots.len() > MAX_SLOTS {
+            // Those nearest in time stay.
+            slots.sort_by_key(|slot| slot.start);
+            slots.truncate(MAX_SLOTS);
+        }
+        let warning = (unusable > 0).then(|| format!("{unusable} of {all} values are left out: {problem}"));
         Ok((Series::new(slots), warning))
     }
 }
@@ -111,6 +151,51 @@ impl Spacing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 2027-01-15T08:00:00Z.
+    const NOW: u64 = 1_800_000_000;
+
+    fn intake() -> Intake {
+        Intake::new(Signal::AverageLifecycle, UnixTime::from_seconds(NOW))
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_in_one_line() {
+        let finish = |values: &[(u64, Option<f64>)]| {
+            let mut intake = intake();
+            for (start, grams) in values {
+                let start = UnixTime::from_seconds(*start);
+                intake.slot(start, start.after(Duration::from_secs(300)), *grams, SlotQuality::Measured);
+            }
+            let finished = intake.finish().map(|(slots, warning)| (slots.slots().len(), warning));
+            finished.map_err(|error| (error.result, error.text))
+        };
+        let (good, null, bad, zero) = ((NOW, Some(50.0)), (NOW, None), (NOW, Some(-1.0)), (NOW, Some(0.0)));
+        assert_eq!(finish(&[good]), Ok((1, None)));
+        assert_eq!(finish(&[good, null]), Ok((1, None)), "not to know yet is no fault");
+        let left_out = "1 of 2 values are left out: -1 g/kWh isn't believable";
+        assert_eq!(finish(&[good, bad]), Ok((1, Some(left_out.to_owned()))));
+        let first = "2 of 4 values are left out: -1 g/kWh isn't believable";
+        assert_eq!(finish(&[bad, good, null, zero]), Ok((1, Some(first.to_owned()))));
+        assert_eq!(finish(&[]), Err((FetchResult::Empty, "has no values".to_owned())));
+        assert_eq!(finish(&[null]), Err((FetchResult::Empty, "all 1 values are null".to_owned())));
+        assert_eq!(finish(&[null, bad]).unwrap_err().0, FetchResult::Decode);
+        let old = "all values are more than two days old".to_owned();
+        assert_eq!(finish(&[(NOW - 48 * 3600 - 300, Some(50.0))]), Err((FetchResult::Empty, old)));
+        assert_eq!(finish(&[(NOW - 48 * 3600 - 299, Some(50.0))]), Ok((1, None)));
+        let year: Vec<_> = (0..105_120).rev().map(|n| (NOW + 300 * n, Some(50.0))).collect();
+        assert_eq!(finish(&year), Ok((MAX_SLOTS, None)));
+    }
+
+    #[test]
+    fn a_value_of_the_future_is_a_forecast() {
+        for (start, quality) in [(NOW, SlotQuality::Measured), (NOW + 1, SlotQuality::Forecast)] {
+            let (mut intake, start) = (intake(), UnixTime::from_seconds(start));
+            let end = start.after(Duration::from_secs(1));
+            intake.slot_by_now(start, end, Some(50.0), SlotQuality::Measured);
+            assert_eq!(intake.finish().unwrap().0.slots()[0].quality, quality);
+        }
+    }
 
     fn seconds(starts: &[u64]) -> Vec<UnixTime> {
         starts.iter().map(|start| UnixTime::from_seconds(*start)).collect()

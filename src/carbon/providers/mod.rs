@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ureq::http::Uri;
 
 use crate::carbon::factors::MAX_INTENSITY;
 use crate::carbon::grid::{FetchError, GridSeries, Signal};
-use crate::carbon::http::HttpClient;
-use crate::carbon::series::{Slot, SlotQuality};
+use crate::carbon::http::{HttpClient, check_address};
+use crate::carbon::series::{Series, Slot, SlotQuality};
 use crate::config::{Basis, IntensityUnit, ProviderKind, Source, human_duration};
 use crate::units::{GramsPerKwh, UnixTime};
 
@@ -32,8 +31,6 @@ pub mod relay;
 #[cfg(test)]
 pub(crate) mod replay;
 mod rte;
-#[cfg(test)]
-mod trials;
 mod watttime;
 
 /// How often a source may be asked, and when.
@@ -52,6 +49,28 @@ pub struct Fetched {
     pub series: Vec<GridSeries>,
     /// What the provider warns of, or what in its answer had to be left out; one line each.
     pub warnings: Vec<String>,
+}
+
+impl Fetched {
+    /// One series of what a source is about, by its own word.
+    fn one(
+        source: &impl GridProvider,
+        kind: ProviderKind,
+        accounting: &str,
+        fetched_at: UnixTime,
+        slots: Series,
+        warnings: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let series = GridSeries {
+            provider: kind.as_str().into(),
+            zone: source.zone(),
+            signal: source.signal(),
+            accounting: accounting.into(),
+            fetched_at,
+            slots,
+        };
+        Self { series: vec![series], warnings: warnings.into_iter().collect() }
+    }
 }
 
 /// A live source of carbon intensity.
@@ -156,7 +175,19 @@ pub(super) fn refuse(source: &Source, used: &[&str]) -> Result<(), SourceError> 
 /// # Errors
 /// There is neither, or it isn't one word.
 pub(super) fn zone<'a>(source: &'a Source, around: Surroundings<'a>) -> Result<&'a str, SourceError> {
-    let zone = source.zone.as_deref().or(around.zone).map(str::trim).unwrap_or_default();
+    zone_or(source, around, "")
+}
+
+/// The same, or this one where there is neither.
+///
+/// # Errors
+/// It isn't one word.
+pub(super) fn zone_or<'a>(
+    source: &'a Source,
+    around: Surroundings<'a>,
+    default: &'a str,
+) -> Result<&'a str, SourceError> {
+    let zone = source.zone.as_deref().or(around.zone).unwrap_or(default).trim();
     if zone.is_empty() {
         let problem = format!("{} needs one: set it here or as carbon.zone", source.provider.as_str());
         return Err(SourceError::new("zone", problem));
@@ -167,41 +198,33 @@ pub(super) fn zone<'a>(source: &'a Source, around: Surroundings<'a>) -> Result<&
     Ok(zone)
 }
 
-/// The provider's address, or the one that is configured in its place, without a slash at its end. Paths are put
-/// behind it, so it has no query.
+/// The provider's address, or the one that is configured in its place.
+///
+/// # Errors
+/// As [`base_address`].
+pub(super) fn address(source: &Source, default: &str) -> Result<String, SourceError> {
+    base_address(source.url.as_deref().unwrap_or(default))
+}
+
+/// An address that paths are put behind: it has no query, and no slash at its end.
 ///
 /// # Errors
 /// As [`web_address`], or it has a query or a fragment.
-pub(super) fn address(source: &Source, default: &str) -> Result<String, SourceError> {
-    let url = source.url.as_deref().map_or(Ok(default), web_address)?;
+pub(super) fn base_address(url: &str) -> Result<String, SourceError> {
+    let url = web_address(url)?;
     if url.contains(['?', '#']) {
         return Err(SourceError::new("url", "must end before any ? or #, as paths are put behind it"));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// An address that can be asked. The error doesn't repeat it, since it may hold a password.
+/// An address that can be asked, as [`check_address`] has it.
 ///
 /// # Errors
-/// It isn't an absolute http or https address, or has a user name or password in it.
+/// It can't be asked.
 pub(super) fn web_address(url: &str) -> Result<&str, SourceError> {
-    let wrong = |problem: &str| Err(SourceError::new("url", problem));
     let url = url.trim();
-    let Ok(uri) = url.parse::<Uri>() else {
-        return wrong("isn't an address: it must look like https://host/path");
-    };
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return wrong("must begin with http:// or https://");
-    }
-    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
-        return wrong("has no host");
-    };
-    if authority.as_str().contains('@') {
-        return wrong("must not have a user name or password in it: put the credential into a file");
-    }
-    if authority.as_str() != authority.host() && authority.port_u16().is_none() {
-        return wrong("has a port that is no number");
-    }
+    check_address(url).map_err(|problem| SourceError::new("url", problem))?;
     Ok(url)
 }
 

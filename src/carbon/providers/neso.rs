@@ -11,13 +11,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intake::{Intake, figure};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, utc, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, utc, zone_or};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request};
 use crate::carbon::series::{Series, SlotQuality};
-use crate::config::Source;
+use crate::config::{ProviderKind, Source};
 use crate::units::UnixTime;
 
+/// The whole nation.
+const NATION: &str = "GB";
 const ADDRESS: &str = "https://api.carbonintensity.org.uk";
 const PERIOD: Duration = Duration::from_secs(30 * 60);
 const FLOOR: Duration = Duration::from_secs(5 * 60);
@@ -47,7 +49,7 @@ enum Area {
 impl Area {
     fn new(zone: &str) -> Option<Self> {
         let zone = zone.to_ascii_uppercase();
-        if zone == "GB" {
+        if zone == NATION {
             return Some(Self::National);
         }
         if let Ok(region) = zone.parse() {
@@ -67,7 +69,7 @@ impl Area {
 impl fmt::Display for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::National => f.write_str("GB"),
+            Self::National => f.write_str(NATION),
             Self::Region(region) => write!(f, "GB-neso-{region}"),
             Self::Postcode(code) => write!(f, "GB-neso-{code}"),
         }
@@ -104,10 +106,11 @@ struct Intensity {
 }
 
 impl Neso {
-    /// The source of an entry. Its zone is `GB`, the number of a region (1 to 17), or the first part of a postcode.
+    /// The source of an entry. Its zone is `GB`, as without one, the number of a region (1 to 17), or the first part of
+    /// a postcode.
     pub(super) fn new(source: &Source, around: Surroundings<'_>) -> Result<Self, SourceError> {
         refuse(source, &[])?;
-        let zone = zone(source, around)?;
+        let zone = zone_or(source, around, NATION)?;
         let area = Area::new(zone).ok_or_else(|| {
             let problem = format!(
                 "neso has no zone {zone}: set GB, a region from 1 to 17, or the first part of a postcode (RG10)"
@@ -117,13 +120,18 @@ impl Neso {
         Ok(Self { address: address(source, ADDRESS)?, area, pace: pace(source, PERIOD, FLOOR)? })
     }
 
-    fn get(&self, http: &HttpClient, path: &str) -> Result<(Series, Option<String>), FetchError> {
+    fn get(
+        &self,
+        http: &HttpClient,
+        path: &str,
+        now: UnixTime,
+    ) -> Result<(Series, Option<String>), FetchError> {
         let answer = http.get(&Request::new(format!("{}{path}", self.address)))?.ok()?;
-        let mut intake = Intake::new(self.signal());
+        let mut intake = Intake::new(self.signal(), now);
         for item in &self.items(&answer)? {
             take(&mut intake, item);
         }
-        intake.finish(&answer)
+        intake.finish().map_err(|error| answer.blame(&error))
     }
 
     /// The half hours of an answer.
@@ -169,14 +177,14 @@ impl Neso {
 
     /// What was measured, and what is forecast: two requests, of which one may bring nothing.
     fn national(&self, http: &HttpClient, now: UnixTime) -> Result<(Series, Vec<String>), FetchError> {
-        let past = self.get(http, &format!("/intensity/{}/{}", minute(now.before(PAST)), minute(now)));
+        let past = self.get(http, &format!("/intensity/{}/{}", minute(now.before(PAST)), minute(now)), now);
         let past = match past {
             Err(error) if !matches!(error.result, FetchResult::Empty | FetchResult::Decode) => {
                 return Err(error);
             }
             other => other,
         };
-        let ahead = self.get(http, &format!("/intensity/{}/fw48h", minute(now)));
+        let ahead = self.get(http, &format!("/intensity/{}/fw48h", minute(now)), now);
         let (past, ahead) = match (past, ahead) {
             (Ok(past), Ok(ahead)) => (past, ahead),
             (Ok((past, warning)), Err(missing)) => {
@@ -209,7 +217,7 @@ impl GridProvider for Neso {
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
         let from = minute(now.before(REGIONAL_PAST));
         let regional = |end: String| {
-            let (slots, warning) = self.get(http, &format!("/regional/intensity/{from}/fw48h/{end}"))?;
+            let (slots, warning) = self.get(http, &format!("/regional/intensity/{from}/fw48h/{end}"), now)?;
             Ok((slots, warning.into_iter().collect()))
         };
         let (slots, warnings) = match &self.area {
@@ -217,15 +225,7 @@ impl GridProvider for Neso {
             Area::Region(region) => regional(format!("regionid/{region}"))?,
             Area::Postcode(code) => regional(format!("postcode/{code}"))?,
         };
-        let series = GridSeries {
-            provider: "neso".into(),
-            zone: self.zone(),
-            signal: self.signal(),
-            accounting: "consumption".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings })
+        Ok(Fetched::one(self, ProviderKind::Neso, "consumption", now, slots, warnings))
     }
 }
 
@@ -236,10 +236,8 @@ fn minute(time: UnixTime) -> String {
 
 fn take(intake: &mut Intake, item: &Value) {
     let Some(item) = intake.item::<HalfHour>(item) else { return };
-    let (Some(start), Some(end)) = (time(&item.from), time(&item.to)) else {
-        intake.unusable();
-        return;
-    };
+    let Some(start) = intake.time(&item.from) else { return };
+    let Some(end) = intake.time(&item.to) else { return };
     let Intensity { forecast, actual } = item.intensity;
     let (value, quality) =
         if actual.is_null() { (forecast, SlotQuality::Forecast) } else { (actual, SlotQuality::Measured) };

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::carbon::grid::{FetchResult, Signal};
-use crate::carbon::series::{Slot, SlotQuality};
+use super::intake::Intake;
+use super::{SourceError, time};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
+use crate::carbon::http::brief;
+use crate::carbon::series::{Series, SlotQuality};
 use crate::config::{IntensityUnit, Source};
 use crate::units::{UnixTime, floor_to_u64};
-
-use super::own::{self, Gathered, brief};
-use super::{SourceError, time};
 
 /// The keys of an entry that say where values are.
 pub(super) const KEYS: [&str; 7] = ["items", "value", "start", "end", "estimated", "step", "unit"];
@@ -38,6 +38,14 @@ enum Span {
     Given(Duration),
     /// As the item says.
     Told { start: String, end: Option<String>, step: Option<Duration> },
+}
+
+/// What an item says.
+struct Item {
+    start: UnixTime,
+    end: UnixTime,
+    grams: f64,
+    quality: SlotQuality,
 }
 
 impl Layout {
@@ -102,35 +110,41 @@ impl Layout {
     /// The slots in a document, and at most one line on what was left out. A value without times holds from `from` on.
     ///
     /// # Errors
-    /// There is none: the kind of failure and its text.
+    /// There is none.
     pub(super) fn slots(
         &self,
         document: &Value,
         from: UnixTime,
         now: UnixTime,
-    ) -> Result<(Vec<Slot>, Option<String>), (FetchResult, String)> {
-        let mut gathered = Gathered::default();
-        match &self.items {
-            None => gathered.take(self.slot(document, from, now)),
-            Some(pointer) => {
-                let items = document.pointer(pointer).and_then(Value::as_array);
-                let no_list = || (FetchResult::Decode, format!("no list at {pointer:?} (items)"));
-                for item in items.ok_or_else(no_list)? {
-                    gathered.take(self.slot(item, from, now));
+    ) -> Result<(Series, Option<String>), FetchError> {
+        let items = match &self.items {
+            None => std::slice::from_ref(document),
+            Some(pointer) => document.pointer(pointer).and_then(Value::as_array).ok_or_else(|| {
+                FetchError::new(FetchResult::Decode, format!("no list at {pointer:?} (items)"))
+            })?,
+        };
+        let mut intake = Intake::new(self.signal, now);
+        for item in items {
+            match self.read(item, from) {
+                Ok(Some(Item { start, end, grams, quality })) => {
+                    intake.slot_by_now(start, end, Some(grams), quality);
                 }
+                Ok(None) => intake.unknown(),
+                Err(problem) => intake.unusable(&problem),
             }
         }
-        gathered.finish(now)
+        intake.finish()
     }
 
-    fn slot(&self, item: &Value, from: UnixTime, now: UnixTime) -> Result<Option<Slot>, String> {
+    /// What an item says; none where that is that its value isn't known.
+    fn read(&self, item: &Value, from: UnixTime) -> Result<Option<Item>, String> {
         let at = |pointer: &String| item.pointer(pointer);
         let value = match at(&self.value) {
             None => return Err(format!("nothing at {:?} (value)", self.value)),
             Some(Value::Null) => return Ok(None),
             Some(value) => number(value).ok_or_else(|| format!("{} isn't a number", shown(value)))?,
         };
-        let span = match &self.span {
+        let (start, end) = match &self.span {
             Span::Given(step) => (from, from.after(*step)),
             Span::Told { start, end, step } => {
                 let start = moment(at(start).unwrap_or(&Value::Null))?;
@@ -144,13 +158,13 @@ impl Layout {
             }
         };
         let estimated = self.estimated.as_ref().and_then(at).is_some_and(is_set);
-        let said = match self.quality.as_ref().and_then(at).filter(|quality| !quality.is_null()) {
+        let quality = match self.quality.as_ref().and_then(at).filter(|quality| !quality.is_null()) {
             Some(quality) => SlotQuality::deserialize(quality)
                 .map_err(|_| format!("{} isn't measured, estimated or forecast", shown(quality)))?,
             None if estimated => SlotQuality::Estimated,
             None => SlotQuality::Measured,
         };
-        own::slot(span, value * self.unit.in_grams_per_kwh(), said, self.signal, now).map(Some)
+        Ok(Some(Item { start, end, grams: value * self.unit.in_grams_per_kwh(), quality }))
     }
 }
 

@@ -10,15 +10,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::intake::Intake;
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, own, pace, refuse, zone};
 use crate::carbon::grid::{FetchError, FetchResult, Signal};
-use crate::carbon::http::{Answer, HttpClient, Request};
+use crate::carbon::http::{Answer, HttpClient, Request, brief};
 use crate::carbon::secret::SecretFile;
 use crate::carbon::series::SlotQuality;
 use crate::config::{IntensityUnit, ProviderKind, Source};
 use crate::units::{UnixTime, floor_to_u64};
-
-use super::own::{self, Gathered, brief};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, zone};
 
 const PERIOD: Duration = Duration::from_secs(60);
 const FLOOR: Duration = Duration::from_secs(15);
@@ -216,14 +215,11 @@ impl GridProvider for Prometheus {
         });
         // A server whose clock is ahead has no value of the future.
         let start = sampled.min(now);
-        let mut gathered = Gathered::default();
+        let mut intake = Intake::new(self.signal, now);
         let grams = reading.value * self.unit.in_grams_per_kwh();
-        let span = (start, start.after(self.step));
-        gathered.take(own::slot(span, grams, SlotQuality::Measured, self.signal, now).map(Some));
-        let (slots, _) = gathered
-            .finish(now)
-            .map_err(|(result, text)| FetchError::new(result, format!("{}: {text}", self.query.address)))?;
-        Ok(own::one_series(ProviderKind::Prometheus, (&self.zone, self.signal), now, slots, reading.warnings))
+        intake.slot(start, start.after(self.step), Some(grams), SlotQuality::Measured);
+        let (slots, _) = intake.finish().map_err(|error| error.of(&self.query.address))?;
+        Ok(Fetched::one(self, ProviderKind::Prometheus, "", now, slots, reading.warnings))
     }
 }
 

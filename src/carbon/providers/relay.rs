@@ -10,17 +10,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::intake::Intake;
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, own, pace, refuse, zone};
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
-use crate::carbon::http::{Answer, HttpClient, Request};
+use crate::carbon::http::{Answer, HttpClient, Request, brief};
 use crate::carbon::secret::SecretFile;
-use crate::carbon::series::{Series, Slot};
+use crate::carbon::series::Slot;
 use crate::config::{Basis, Source};
 use crate::units::UnixTime;
-
-use super::own::{self, Gathered, brief};
-use super::{
-    Fetched, GridProvider, Pace, SourceError, Surroundings, address, believable, pace, refuse, zone,
-};
 
 /// Where a wattprint serves its series.
 pub const PATH: &str = "/api/v1/grid";
@@ -88,38 +85,13 @@ impl Relay {
         })
     }
 
-    /// The series of the answer, as they are.
-    fn received(answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
-        let received: Received = answer.json()?;
-        if received.version != VERSION {
-            let text = format!(
-                "the relay speaks version {} of {PATH}, this wattprint version {VERSION}: upgrade the older one",
-                received.version
-            );
-            return Err(answer.fault(FetchResult::Decode, &text));
-        }
-        let Value::Array(items) = received.series else {
-            return Err(answer.fault(FetchResult::Decode, "no list of series"));
-        };
-        let mut fetched = Fetched::default();
-        for item in items {
-            match series(item, now) {
-                Ok((series, warning)) => {
-                    fetched.series.push(series);
-                    fetched.warnings.extend(warning);
-                }
-                Err(warning) => fetched.warnings.push(warning),
-            }
-        }
-        Ok(fetched)
-    }
-
     /// Keeps what is wanted.
-    fn choose(&self, fetched: &mut Fetched) -> Result<(), (FetchResult, String)> {
+    fn choose(&self, fetched: &mut Fetched) -> Result<(), FetchError> {
+        let wrong = |result, text: String| Err(FetchError::new(result, text));
         let average = Signal::average(self.basis);
         let all = &mut fetched.series;
         if all.is_empty() {
-            return Err((FetchResult::Empty, "the relay has no live series with values".to_owned()));
+            return wrong(FetchResult::Empty, "the relay has no live series with values".to_owned());
         }
         let there = names(all.iter().map(|series| &*series.zone));
         let zone = match &self.zone {
@@ -131,21 +103,21 @@ impl Relay {
                     Some(zone) if zones.len() == 1 => Arc::clone(zone),
                     Some(_) => {
                         let text = format!("the relay has several zones ({there}): set zone to one of them");
-                        return Err((FetchResult::ZoneMismatch, text));
+                        return wrong(FetchResult::ZoneMismatch, text);
                     }
-                    None => return Err((FetchResult::Empty, self.other_basis(all, &there))),
+                    None => return wrong(FetchResult::Empty, self.other_basis(all, &there)),
                 }
             }
         };
         if !all.iter().any(|series| series.zone.eq_ignore_ascii_case(&zone)) {
             let text = format!("the relay has nothing for {}; it has {there}", brief(&zone));
-            return Err((FetchResult::ZoneMismatch, text));
+            return wrong(FetchResult::ZoneMismatch, text);
         }
         let is_wanted = |series: &GridSeries| {
             series.zone.eq_ignore_ascii_case(&zone) && [average, Signal::Marginal].contains(&series.signal)
         };
         if !all.iter().any(is_wanted) {
-            return Err((FetchResult::Empty, self.other_basis(all, &zone)));
+            return wrong(FetchResult::Empty, self.other_basis(all, &zone));
         }
         all.retain(is_wanted);
         all.truncate(MAX_SERIES);
@@ -157,6 +129,35 @@ impl Relay {
         let others = if others.is_empty() { "marginal figures" } else { &others };
         format!("the relay has no {} figures for {}, only {others}", self.basis.as_str(), brief(place))
     }
+}
+
+/// All series that another wattprint's answer has, each of its slots checked again; the warnings say what was left out.
+///
+/// # Errors
+/// It isn't such a document, or one of another version.
+pub(crate) fn received(answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
+    let received: Received = answer.json()?;
+    if received.version != VERSION {
+        let text = format!(
+            "it speaks version {} of {PATH}, this wattprint version {VERSION}: upgrade the older one",
+            received.version
+        );
+        return Err(answer.fault(FetchResult::Decode, &text));
+    }
+    let Value::Array(items) = received.series else {
+        return Err(answer.fault(FetchResult::Decode, "no list of series"));
+    };
+    let mut fetched = Fetched::default();
+    for item in items {
+        match series(item, now) {
+            Ok((series, warning)) => {
+                fetched.series.push(series);
+                fetched.warnings.extend(warning);
+            }
+            Err(warning) => fetched.warnings.push(warning),
+        }
+    }
+    Ok(fetched)
 }
 
 /// One series, with a line on what was left out of it; or why it can't be used.
@@ -175,22 +176,17 @@ fn series(mut item: Value, now: UnixTime) -> Result<(GridSeries, Option<String>)
         return Err("a series is left out: it has no provider or no zone".to_owned());
     }
     let name = format!("{} for {}", series.provider, series.zone);
-    let mut gathered = Gathered::default();
+    let mut intake = Intake::new(series.signal, now);
     for value in values {
         if value["grams_per_kwh"].is_null() {
-            gathered.take(Ok(None));
-            continue;
-        }
-        let slot = Slot::deserialize(&value).map_err(|error| brief(&error.to_string()));
-        gathered.take(slot.and_then(|Slot { start, end, intensity, quality }| {
+            intake.unknown();
+        } else if let Some(Slot { start, end, intensity, quality }) = intake.item(&value) {
             // What is a forecast by the maker's clock stays what it is by this one.
-            believable(start, end, intensity.0, quality, series.signal)
-                .map(Some)
-                .ok_or_else(|| format!("{} g/kWh from {start:?} to {end:?} isn't believable", intensity.0))
-        }));
+            intake.slot(start, end, Some(intensity.0), quality);
+        }
     }
-    let (slots, warning) = gathered.finish(now).map_err(|(_, text)| format!("{name}: {text}"))?;
-    series.slots = Series::new(slots);
+    let (slots, warning) = intake.finish().map_err(|error| error.of(&name).text)?;
+    series.slots = slots;
     // The relay's clock may be ahead.
     series.fetched_at = series.fetched_at.min(now);
     Ok((series, warning.map(|warning| format!("{name}: {warning}"))))
@@ -222,8 +218,8 @@ impl GridProvider for Relay {
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
         let request = own::with_bearer(Request::new(&*self.address), self.token.as_ref())?;
         let answer = http.get(&request)?.ok()?;
-        let mut fetched = Self::received(&answer, now)?;
-        self.choose(&mut fetched).map_err(|(result, text)| answer.fault(result, &text))?;
+        let mut fetched = received(&answer, now)?;
+        self.choose(&mut fetched).map_err(|error| answer.blame(&error))?;
         Ok(fetched)
     }
 }

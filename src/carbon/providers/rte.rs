@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intake::{Intake, Spacing, figure};
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, zone_or};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request};
 use crate::carbon::secret::{Secret, SecretFile};
 use crate::carbon::series::SlotQuality;
-use crate::config::Source;
+use crate::config::{ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://odre.opendatasoft.com/api/explore/v2.1";
@@ -59,10 +59,10 @@ struct Exhausted {
 }
 
 impl Rte {
-    /// The source of an entry; `token_file` may have a key of the platform, for a quota of one's own.
+    /// The source of an entry, which needs no zone; `token_file` may have a key of the platform, for a quota of one's own.
     pub(super) fn new(source: &Source, around: Surroundings<'_>) -> Result<Self, SourceError> {
         refuse(source, &["token_file"])?;
-        let zone = zone(source, around)?;
+        let zone = zone_or(source, around, ZONE)?;
         if !zone.eq_ignore_ascii_case(ZONE) {
             let problem = format!("is {zone}, but rte has figures of {ZONE} only");
             return Err(SourceError::new("zone", problem));
@@ -102,29 +102,18 @@ impl GridProvider for Rte {
             return Err(too_many(&answer, now));
         }
         let answer = answer.ok()?;
-        let intake = read(answer.json()?, self.signal());
-        let (slots, warning) = intake.finish(&answer)?;
-        let series = GridSeries {
-            provider: "rte".into(),
-            zone: self.zone(),
-            signal: self.signal(),
-            accounting: "production".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings: warning.into_iter().collect() })
+        let intake = read(&answer.json()?, Intake::new(self.signal(), now));
+        let (slots, warning) = intake.finish().map_err(|error| answer.blame(&error))?;
+        Ok(Fetched::one(self, ProviderKind::Rte, "production", now, slots, warning))
     }
 }
 
-fn read(body: Body, signal: Signal) -> Intake {
-    let mut intake = Intake::new(signal);
+fn read(body: &Body, mut intake: Intake) -> Intake {
     let mut rows = Vec::new();
     for item in &body.results {
         let Some(row) = intake.item::<Row>(item) else { continue };
-        match time(&row.date_heure) {
-            Some(start) => rows.push((start, row.taux_co2)),
-            None => intake.unusable(),
-        }
+        let Some(start) = intake.time(&row.date_heure) else { continue };
+        rows.push((start, row.taux_co2));
     }
     let starts: Vec<UnixTime> = rows.iter().map(|(start, _)| *start).collect();
     for ((start, rate), end) in rows.into_iter().zip(SPACING.ends(&starts)) {

@@ -115,6 +115,22 @@ fn the_zone_is_the_sources_own_or_the_nodes() {
 }
 
 #[test]
+fn sources_of_one_country_need_no_zone() {
+    let at = |kind, zone| {
+        let around = Surroundings { zone, ..Surroundings::default() };
+        build(&Source::new(kind), around).map(|provider| provider.zone()).map_err(|error| error.key)
+    };
+    for (kind, zone) in [(ProviderKind::Neso, "GB"), (ProviderKind::Rte, "FR")] {
+        assert_eq!(at(kind, None), Ok(zone.into()));
+        assert_eq!(at(kind, Some(zone)), Ok(zone.into()));
+        for other in ["DE", ""] {
+            assert_eq!(at(kind, Some(other)), Err("zone"), "{other:?}");
+        }
+    }
+    assert_eq!(at(ProviderKind::EnergyCharts, None), Err("zone"));
+}
+
+#[test]
 fn addresses_are_plain_web_addresses() {
     let mut source = Source::new(ProviderKind::Neso);
     let at = |source: &Source| address(source, "https://example.org/v4");

@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intake::Intake;
-use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, time, zone};
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
-use crate::carbon::http::{Answer, HttpClient, Request};
+use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, pace, refuse, zone};
+use crate::carbon::grid::{FetchError, FetchResult, Signal};
+use crate::carbon::http::{Answer, HttpClient, Request, brief};
 use crate::carbon::secret::{Secret, SecretFile};
 use crate::carbon::series::SlotQuality;
-use crate::config::{IntensityUnit, Source};
+use crate::config::{IntensityUnit, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.watttime.org";
@@ -33,9 +33,8 @@ const UNITS: &str = "lbs_co2_per_mwh";
 const HORIZON_HOURS: &str = "24";
 /// A slot is never longer than this.
 const LONGEST_SLOT: u64 = 86_400;
-/// The provider's warnings: so many, of so many characters.
+/// So many of the provider's warnings are passed on.
 const WARNINGS: usize = 5;
-const WARNING_SHOWN: usize = 200;
 
 /// The source.
 #[derive(Debug)]
@@ -119,13 +118,12 @@ impl WattTime {
         let password = self.password.read()?;
         let basic = STANDARD.encode(format!("{}:{}", self.user, password.expose()));
         let basic = Secret::new(format!("Basic {basic}"));
-        let request = Request::new(format!("{}/login", self.address)).header("authorization", basic);
-        let asked = http.get(&request).and_then(|answer| match answer.status {
-            // Older servers say this to a wrong password.
-            403 => Err(answer.error(FetchResult::Auth)),
-            _ => answer.ok(),
-        });
-        let answer = asked.map_err(|error| password.hidden_in(error))?;
+        let request = Request::new(format!("{}/login", self.address))
+            .header("authorization", basic)
+            .confidential(&password);
+        let answer = http.get(&request)?;
+        // Older servers say this to a wrong password.
+        let answer = if answer.status == 403 { Err(answer.error(FetchResult::Auth)) } else { answer.ok() }?;
         // Nothing of the body is told, as it may be the token.
         serde_json::from_slice(&answer.body)
             .ok()
@@ -144,7 +142,7 @@ impl WattTime {
         let answer = http.get(&request)?;
         // WattTime itself answers in JSON; a page with this status comes from something on the way.
         let is_page = answer.status == 403 && serde_json::from_slice::<Value>(&answer.body).is_err();
-        answer.ok().map_err(|error| token.hidden_in(error)).map_err(|error| match error.result {
+        answer.ok().map_err(|error| match error.result {
             FetchResult::Forbidden if is_page => FetchError {
                 text: format!(
                     "{}: not from WattTime's API itself: a firewall or proxy refuses it",
@@ -194,19 +192,11 @@ impl GridProvider for WattTime {
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
         let answer = self.forecast(http, now)?;
         let body: Body = answer.json()?;
-        let intake = read(&body, &self.region).map_err(|error| answer.fault(error.result, &error.text))?;
-        let (slots, left_out) = intake.finish(&answer)?;
+        let (slots, left_out) =
+            read(&body, &self.region, now).and_then(Intake::finish).map_err(|error| answer.blame(&error))?;
         let mut warnings = told(&body.meta.warnings);
         warnings.extend(left_out);
-        let series = GridSeries {
-            provider: "watttime".into(),
-            zone: Arc::clone(&self.region),
-            signal: Signal::Marginal,
-            accounting: "".into(),
-            fetched_at: now,
-            slots,
-        };
-        Ok(Fetched { series: vec![series], warnings })
+        Ok(Fetched::one(self, ProviderKind::Watttime, "", now, slots, warnings))
     }
 }
 
@@ -214,7 +204,7 @@ impl GridProvider for WattTime {
 ///
 /// # Errors
 /// It is about another region, or another signal or unit than the one asked for.
-fn read(body: &Body, region: &str) -> Result<Intake, FetchError> {
+fn read(body: &Body, region: &str, now: UnixTime) -> Result<Intake, FetchError> {
     let meta = &body.meta;
     if meta.region != region {
         let text = format!("the answer is about another region than {region}");
@@ -231,14 +221,12 @@ fn read(body: &Body, region: &str) -> Result<Intake, FetchError> {
         return wrong(format!("a value can't be for {} seconds", meta.data_point_period_seconds));
     }
     let length = Duration::from_secs(meta.data_point_period_seconds);
-    let mut intake = Intake::new(Signal::Marginal);
+    let mut intake = Intake::new(Signal::Marginal, now);
     for point in &body.data {
         let Some(point) = intake.item::<Point>(point) else { continue };
         let grams = point.value.map(|pounds| pounds * IntensityUnit::PoundsPerMwh.in_grams_per_kwh());
-        match time(&point.point_time) {
-            Some(start) => intake.slot(start, start.after(length), grams, SlotQuality::Forecast),
-            None => intake.unusable(),
-        }
+        let Some(start) = intake.time(&point.point_time) else { continue };
+        intake.slot(start, start.after(length), grams, SlotQuality::Forecast);
     }
     Ok(intake)
 }
@@ -254,9 +242,7 @@ fn told(warnings: &Value) -> Vec<String> {
             },
             _ => warning.to_string(),
         };
-        let text: String =
-            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WARNING_SHOWN).collect();
-        format!("WattTime warns: {text}")
+        format!("WattTime warns: {}", brief(&text))
     };
     warnings.as_array().into_iter().flatten().take(WARNINGS).map(one).collect()
 }

@@ -78,6 +78,15 @@ fn pruning_forgets_the_past_and_bounds_the_rest() {
     assert_eq!(series.slots()[0].start, UnixTime::from_seconds(100));
 }
 
+#[test]
+fn a_slot_costs_no_more_where_many_are_known() {
+    // If each slot moved all others, this would take minutes.
+    let mut series = Series::new((0..50_000).map(|n| measured(n, n + 1, 1.0)));
+    series.insert((0..50_000).map(|n| measured(n, n + 1, 2.0)));
+    assert_eq!(series.slots().len(), 50_000);
+    assert_eq!([at(&series, 0), at(&series, 49_999)], [Some(2.0), Some(2.0)]);
+}
+
 fn any_slot() -> impl Strategy<Value = Slot> {
     (0..50_u64, 0..20_u64, 0..1000_u32, 0..3_u8).prop_map(|(start, length, grams, quality)| {
         let quality = match quality {

@@ -2,36 +2,28 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use crate::carbon::fetch::fetch_once;
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
 use crate::carbon::http::{HttpClient, Request, check_address};
-use crate::carbon::providers::{self, Surroundings, believable};
-use crate::carbon::series::{Series, Slot};
-use crate::config::{Settings, Source};
+use crate::carbon::providers::{Fetched, relay};
+use crate::cli::carbon;
+use crate::config::{Loaded, Settings, Source};
 use crate::units::UnixTime;
-
-/// Where a daemon serves its series.
-const PATH: &str = "/api/v1/grid";
-/// The version of that document that is understood.
-const VERSION: u64 = 1;
 
 /// Someone to be asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Place<'a> {
     /// The daemon at this address.
     Daemon(String),
-    /// A configured source.
-    Source(&'a Source),
+    /// A configured source, and its place among them.
+    Source(usize, &'a Source),
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Daemon(address) => f.write_str(address),
-            Self::Source(source) => f.write_str(source.provider.as_str()),
+            Self::Source(_, source) => f.write_str(source.provider.as_str()),
         }
     }
 }
@@ -42,7 +34,8 @@ pub(super) fn places<'a>(settings: &'a Settings, daemon: Option<&str>) -> Vec<Pl
         return vec![Place::Daemon(daemon.to_owned())];
     }
     let daemons = settings.web.listen_address.iter().map(|listen| Place::Daemon(reachable(listen)));
-    daemons.chain(settings.carbon.source.iter().map(Place::Source)).collect()
+    let sources = settings.carbon.source.iter().enumerate();
+    daemons.chain(sources.map(|(number, source)| Place::Source(number, source))).collect()
 }
 
 /// The address of a daemon as it is given, with `http` where it has no scheme.
@@ -66,51 +59,23 @@ fn reachable(listen: &str) -> String {
 }
 
 /// What someone knows. The error names who it is.
-pub(super) fn ask(place: &Place<'_>, settings: &Settings, now: UnixTime) -> Result<Vec<GridSeries>, String> {
+pub(super) fn ask(place: &Place<'_>, loaded: &Loaded, now: UnixTime) -> Result<Vec<GridSeries>, String> {
     match place {
-        Place::Daemon(address) => ask_daemon(address).map_err(|error| error.to_string()),
-        Place::Source(source) => {
-            ask_source(source, settings, now).map_err(|error| format!("{place}: {error}"))
+        Place::Daemon(address) => ask_daemon(address, now).map_err(|error| error.to_string()),
+        Place::Source(number, entry) => {
+            let error = |error: &dyn fmt::Display| format!("{place}: {error}");
+            let mut source = carbon::source(loaded, (*number, entry), loaded.settings.carbon.basis)
+                .map_err(|wrong| error(&wrong))?;
+            fetch_once(source.provider.as_mut(), &source.http, now).map_err(|failure| error(&failure))
         }
     }
 }
 
-/// What a daemon serves; it may be newer than this program.
-#[derive(Deserialize)]
-struct Document {
-    version: u64,
-    series: Vec<Value>,
-}
-
-fn ask_daemon(address: &str) -> Result<Vec<GridSeries>, FetchError> {
-    let answer = HttpClient::new(None)?.get(&Request::new(format!("{address}{PATH}")))?.ok()?;
-    let document: Document = answer.json()?;
-    if document.version != VERSION {
-        let text = format!(
-            "it speaks version {} of {PATH}, this wattprint version {VERSION}: upgrade the older one",
-            document.version
-        );
-        return Err(answer.fault(FetchResult::Decode, &text));
+fn ask_daemon(address: &str, now: UnixTime) -> Result<Vec<GridSeries>, FetchError> {
+    let answer = HttpClient::new(None)?.get(&Request::new(format!("{address}{}", relay::PATH)))?.ok()?;
+    let Fetched { series, warnings } = relay::received(&answer, now)?;
+    match warnings.first() {
+        Some(why) if series.is_empty() => Err(answer.fault(FetchResult::Empty, why)),
+        _ => Ok(series),
     }
-    // A kind of series that isn't known here can't be meant.
-    let series = document.series.into_iter().filter_map(|series| serde_json::from_value(series).ok());
-    Ok(series.map(sound).collect())
-}
-
-/// The same series with only the values that a source would be believed.
-fn sound(mut series: GridSeries) -> GridSeries {
-    let slot = |slot: &Slot| believable(slot.start, slot.end, slot.intensity.0, slot.quality, series.signal);
-    series.slots = Series::new(series.slots.slots().iter().filter_map(slot));
-    series
-}
-
-fn ask_source(source: &Source, settings: &Settings, now: UnixTime) -> Result<Vec<GridSeries>, String> {
-    let around = Surroundings {
-        zone: settings.carbon.zone.as_deref(),
-        basis: settings.carbon.basis,
-        credentials: None,
-    };
-    let mut provider = providers::build(source, around).map_err(|error| error.to_string())?;
-    let http = HttpClient::new(source.ca_file.as_deref()).map_err(|error| error.to_string())?;
-    fetch_once(provider.as_mut(), &http, now).map_err(|error| error.to_string())
 }

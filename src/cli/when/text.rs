@@ -34,6 +34,10 @@ pub(super) fn write(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     }
     write_grams(answer, out)?;
     for other in &answer.alternatives {
+        // Nobody waits for what is no better than now.
+        if starting_now.is_some_and(|at_once| other.window.mean.0 >= at_once.window.mean.0) {
+            continue;
+        }
         let against =
             if other.saving_ratio.is_some() { format!(", {} now", compared(other)) } else { String::new() };
         writeln!(out, "  or {}: {} g/kWh{against}", moment(*now, other), figures(other.window.mean.0))?;
@@ -75,14 +79,12 @@ fn moment(now: UnixTime, start: &Start) -> String {
     format!("{} (in {})", human_time(start), span(start.since(now)))
 }
 
-/// How a start compares with starting now, as `54 % less than`.
+/// How a start that is better compares with starting now, as `54 % less than`.
 fn compared(start: &Start) -> String {
-    let percent = start.saving_ratio.unwrap_or(0.0) * 100.0;
-    let word = if percent < 0.0 { "more" } else { "less" };
-    match percent.abs() {
-        size if size < 0.05 => "as much as".to_owned(),
-        size if size < 9.95 => format!("{size:.1} % {word} than"),
-        size => format!("{size:.0} % {word} than"),
+    match start.saving_ratio.unwrap_or(0.0) * 100.0 {
+        percent if percent < 0.05 => "as much as".to_owned(),
+        percent if percent < 9.95 => format!("{percent:.1} % less than"),
+        percent => format!("{percent:.0} % less than"),
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::carbon::providers::harness::{KEY, Rig, lines};
 use crate::carbon::providers::replay::{Asked, Replay, Reply};
-use crate::config::ProviderKind;
+use crate::carbon::providers::time;
 
 const HISTORY: &str = r#"{"zone":"DE","temporalGranularity":"hourly","history":[
     {"zone":"DE","carbonIntensity":290,"datetime":"2026-10-01T05:00:00.000Z","updatedAt":"2026-10-01T06:52:03.415Z",
@@ -221,7 +221,7 @@ fn bad_items_spoil_only_themselves() {
     rig.now = time("2027-01-01T00:10Z").unwrap();
     let fetched = rig.fetch([Reply::ok(history(items)), Reply::status(403, NO_PLAN)]).unwrap();
     assert_eq!(lines(&fetched), ["2026-12-31T23:00 60 5 measured", "2027-01-01T00:00 60 4 measured"]);
-    let warning = "left out 6 of 10 values that can't be used, and 1 that aren't known";
+    let warning = "6 of 10 values are left out: \"2026-12-31T19:00\" isn't a time with an offset";
     assert_eq!(fetched.warnings[0], warning);
 }
 

@@ -3,9 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::carbon::providers::replay::{Asked, Replay, Reply};
-use crate::carbon::providers::trials;
+use crate::carbon::providers::{harness, time};
 use crate::carbon::series::Slot;
-use crate::config::ProviderKind;
 
 const GOOD: &str = r#"{"total":2,"limit":200,"dataset":"CO2Emis","records":[
     {"Minutes5UTC":"2026-10-01T07:05:00","Minutes5DK":"2026-10-01T09:05:00","PriceArea":"DK1","CO2Emission":87.0},
@@ -97,9 +96,9 @@ fn times_are_utc_on_the_days_when_the_clocks_change_and_over_the_year() {
         ("2026-12-31T23:55:00", "2027-01-01T00:00:00"),
     ] {
         let server = both(&[(first, "DK1", json!(100)), (second, "DK1", json!(200))]);
-        let fetched = fetch(&server).unwrap();
-        let found: Vec<_> = slots(&fetched).iter().map(|slot| (slot.start, slot.length())).collect();
         let border = at(&format!("{second}Z"));
+        let fetched = energinet(&server).fetch(&HttpClient::new(None).unwrap(), border).unwrap();
+        let found: Vec<_> = slots(&fetched).iter().map(|slot| (slot.start, slot.length())).collect();
         assert_eq!(found, [(border.before(SLOT), SLOT), (border, SLOT)], "{second}");
     }
 }
@@ -164,11 +163,9 @@ fn an_answer_without_values_is_empty_and_one_of_rubbish_is_not_understood() {
 
 #[test]
 fn failures_are_told_apart() {
-    trials::failures(fetch, None);
-    for (status, result) in [(401, FetchResult::Auth), (403, FetchResult::Forbidden)] {
-        let server = Replay::new(move |_| Some(Reply::status(status, "")));
-        assert_eq!(fetch(&server).unwrap_err().result, result);
-    }
+    harness::check_statuses(fetch, &harness::STATUSES, None);
+    harness::check_not_data(fetch, &harness::NOT_DATA);
+    harness::check_not_data(fetch, &["null", "[]", "{}"]);
 }
 
 #[test]
@@ -228,9 +225,9 @@ fn the_zone_is_one_of_denmarks_two() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn no_answer_brings_the_parser_down(bytes in trials::mutated(GOOD)) {
+    fn no_answer_brings_the_parser_down(bytes in harness::mutated(GOOD)) {
         if let Ok(body) = serde_json::from_slice::<Body>(&bytes) {
-            let _ = read(&body, &MEASURED, "DK1");
+            let _ = read(&body, &MEASURED, "DK1", UnixTime::default());
         }
     }
 }

@@ -83,7 +83,7 @@ fn a_bad_value_spoils_only_itself() {
     let mixed = body("1790838000,1790838900,1790839800", "300,1e6,\"x\"", "null,null,5");
     let fetched = rig().fetch([Reply::ok(mixed)]).unwrap();
     assert_eq!(lines(&fetched), ["2026-10-01T07:00 15 300 measured"]);
-    let warning = "left out 2 of 3 values that can't be used, and 0 that aren't known";
+    let warning = "2 of 3 values are left out: 1000000 g/kWh isn't believable";
     assert_eq!(fetched.warnings, [warning]);
 }
 

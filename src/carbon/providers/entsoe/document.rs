@@ -13,6 +13,7 @@ use roxmltree::{Document, Node};
 
 use super::super::time;
 use crate::carbon::grid::FetchResult;
+use crate::carbon::http::brief;
 use crate::units::UnixTime;
 
 /// ENTSO-E's list has 25 types.
@@ -21,8 +22,6 @@ const MAX_TYPES: usize = 64;
 const MAX_POSITIONS: u32 = 700;
 /// A generator of this many megawatts isn't on Earth.
 const MAX_MEGAWATTS: f64 = 1e7;
-/// So much of a text from the platform is told.
-const SHOWN: usize = 160;
 
 /// The power of all plants of one type over a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,11 +198,6 @@ fn text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
 
 fn number<T: FromStr>(node: Node<'_, '_>, name: &str) -> Option<T> {
     text(node, name)?.parse().ok()
-}
-
-/// A text of the platform on one line of bounded length.
-fn brief(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::carbon::providers::replay::{Replay, Reply};
-use crate::carbon::providers::{time, trials};
+use crate::carbon::providers::{harness, time};
 use crate::carbon::series::SlotQuality;
 use crate::config::ProviderKind;
 
@@ -144,21 +144,10 @@ fn no_values_are_empty_and_rubbish_is_not_understood() {
 
 #[test]
 fn failures_are_told_apart() {
-    trials::failures(
-        |server| {
-            // A ban lasts 10 minutes, whatever shorter time the answer names.
-            let result = fetch(server);
-            assert!(
-                !matches!(&result, Err(e) if e.result == FetchResult::RateLimited && e.retry_after < Some(BAN))
-            );
-            result
-        },
-        Some(BAN),
-    );
-    for (status, result) in [(401, FetchResult::Auth), (403, FetchResult::Forbidden)] {
-        let error = fetch(&Replay::in_turn([Reply::status(status, "no")])).unwrap_err();
-        assert_eq!(error.result, result);
-    }
+    harness::check_statuses(fetch, &harness::STATUSES, Some(BAN));
+    harness::check_not_data(fetch, &harness::NOT_DATA);
+    harness::check_not_data(fetch, &["null", "[]", "{}"]);
+    // A ban lasts 10 minutes, whatever shorter time the answer names.
     let short = Replay::in_turn([Reply::status(429, "").header("retry-after", "5")]);
     assert_eq!(fetch(&short).unwrap_err().retry_after, Some(BAN));
 }

@@ -4,7 +4,7 @@ use proptest::prelude::{any, prop, proptest};
 use tempfile::TempDir;
 
 use super::*;
-use crate::carbon::providers::own::tests::{NOW, entry, failure, fetch, problem, slots};
+use crate::carbon::providers::harness::own::{NOW, entry, failure, fetch, problem, slots};
 
 fn source(directory: &TempDir) -> Source {
     let mut source = entry(ProviderKind::File);

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::carbon::grid::FetchResult;
-use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
+use crate::carbon::providers::harness::own::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
 use crate::config::IntensityUnit;
 
@@ -65,10 +65,6 @@ fn overlaps_go_to_the_shorter_slot() {
 fn bad_items_are_left_out_with_one_line() {
     let good = json!({ "from": 1_800_000_000, "to": 1_800_000_300, "intensity": { "actual": 50 } });
     for (bad, told) in [
-        (
-            json!({ "from": 1, "to": 2, "intensity": { "actual": null } }),
-            "1 of 2 values are null and left out",
-        ),
         (json!({ "from": 1, "to": 2 }), "nothing at \"/intensity/actual\" (value)"),
         (json!({ "from": 1, "to": 2, "intensity": { "actual": "low" } }), "\"low\" isn't a number"),
         (json!({ "from": 1, "to": 2, "intensity": { "actual": -5 } }), "-5 g/kWh isn't believable"),
@@ -85,6 +81,10 @@ fn bad_items_are_left_out_with_one_line() {
         let [warning] = &fetched.warnings[..] else { panic!("{:?}", fetched.warnings) };
         assert!(warning.contains(told), "{bad}: {warning}");
     }
+    let unknown = json!({ "from": 1, "to": 2, "intensity": { "actual": null } });
+    let fetched = fetch(&list(&replies(&json!({ "data": [unknown, good] })))).unwrap();
+    assert_eq!(slots(&fetched), [(0, 300, 50.0, "measured")]);
+    assert_eq!(fetched.warnings, [""; 0], "not to know is no fault");
 }
 
 #[test]

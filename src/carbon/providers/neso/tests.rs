@@ -144,7 +144,7 @@ fn bad_half_hours_spoil_only_themselves_and_overlaps_are_resolved() {
         "2027-01-01T00:45 15 120 forecast",
     ];
     assert_eq!(of_the_day, expected);
-    let warning = "left out 3 of 9 values that can't be used, and 1 that aren't known";
+    let warning = "3 of 9 values are left out: it ends before it starts";
     assert_eq!(fetched.warnings, [warning]);
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::{any, prop, proptest};
 
 use super::*;
-use crate::carbon::providers::own::tests::{NOW, entry, problem};
+use crate::carbon::providers::harness::own::{NOW, entry, problem};
 use crate::config::ProviderKind;
 
 /// A file whose pointers are checked as those of any source are.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
+use crate::carbon::providers::harness::own::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
 
 const QUERY: &str = r#"grid_intensity{zone="FR"}"#;

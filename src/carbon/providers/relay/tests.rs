@@ -2,9 +2,9 @@ use serde_json::json;
 
 use super::*;
 use crate::carbon::grid::SourceState;
-use crate::carbon::providers::own::tests::{NOW, check_answers, entry, failure, fetch, problem, slots};
+use crate::carbon::providers::harness::own::{NOW, check_answers, entry, failure, fetch, problem, slots};
 use crate::carbon::providers::replay::{Replay, Reply};
-use crate::carbon::series::SlotQuality;
+use crate::carbon::series::{Series, SlotQuality};
 use crate::config::ProviderKind;
 use crate::units::GramsPerKwh;
 
@@ -159,10 +159,9 @@ fn a_newer_relay_is_understood_or_says_so() {
 #[test]
 fn every_slot_is_checked_again() {
     for (key, value, told) in [
-        ("grams_per_kwh", json!(null), "1 of 2 values are null and left out"),
-        ("grams_per_kwh", json!(-5), "-5 g/kWh from"),
+        ("grams_per_kwh", json!(-5), "-5 g/kWh isn't believable"),
         ("grams_per_kwh", json!(1e9), "isn't believable"),
-        ("end_unix_ms", json!(1_800_000_000_000_u64), "isn't believable"),
+        ("end_unix_ms", json!(1_800_000_000_000_u64), "it ends before it starts"),
         ("end_unix_ms", json!(-1), "invalid value"),
         ("quality", json!("sworn"), "unknown variant"),
     ] {
@@ -173,6 +172,11 @@ fn every_slot_is_checked_again() {
         let [warning] = &fetched.warnings[..] else { panic!("{:?}", fetched.warnings) };
         assert!(warning.starts_with("rte for FR: ") && warning.contains(told), "{warning}");
     }
+    let mut unknown = document();
+    unknown["series"][0]["slots"][0]["grams_per_kwh"] = json!(null);
+    let fetched = fetch(&source(&replies(&unknown))).unwrap();
+    assert_eq!(slots(&fetched), [(3600, 7200, 60.0, "forecast")]);
+    assert_eq!(fetched.warnings, [""; 0], "not to know is no fault");
     let slot = |start: u64, end: u64, grams: u64| {
         json!({ "start_unix_ms": NOW.as_millis() + start * 1000, "end_unix_ms": NOW.as_millis() + end * 1000,
             "grams_per_kwh": grams, "quality": "measured" })

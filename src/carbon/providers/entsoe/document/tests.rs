@@ -2,7 +2,7 @@ use proptest::prelude::{ProptestConfig, proptest};
 
 use super::super::mix;
 use super::*;
-use crate::carbon::providers::trials;
+use crate::carbon::providers::harness;
 
 const EIC: &str = "10YFR-RTE------C";
 
@@ -166,7 +166,7 @@ fn deep_nesting_does_no_harm() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn no_answer_brings_the_parser_down(bytes in trials::mutated(GOOD)) {
+    fn no_answer_brings_the_parser_down(bytes in harness::mutated(GOOD)) {
         if let Ok(contents) = read(&bytes, EIC) {
             let mix = mix::intensity(&contents.outputs, &contents.reported);
             assert!(mix.slots.iter().all(|slot| slot.start < slot.end && (1.0..=1000.0).contains(&slot.intensity.0)));

@@ -1,9 +1,12 @@
-use super::*;
+//! What the tests of the operator's own sources have in common.
+
+use super::{KEY, Rig};
+use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
 use crate::carbon::http::HttpClient;
-use crate::carbon::providers::build;
-use crate::carbon::providers::harness::{KEY, Rig};
 use crate::carbon::providers::replay::Replay;
-use crate::config::Basis;
+use crate::carbon::providers::{Fetched, Surroundings, build};
+use crate::config::{Basis, ProviderKind, Source};
+use crate::units::UnixTime;
 
 /// 2027-01-15T08:00:00Z: the moment of most tests.
 pub(in crate::carbon::providers) const NOW: UnixTime = UnixTime::from_seconds(1_800_000_000);
@@ -56,51 +59,4 @@ pub(in crate::carbon::providers) fn check_answers(source: &Source, good: &[&str]
     let http = HttpClient::new(None).unwrap();
     assert_eq!(rig.provider(&server).fetch(&http, NOW).unwrap_err().result, FetchResult::Server);
     assert!(server.asked()[0].headers.iter().any(|(_, value)| value.contains(KEY)));
-}
-
-fn any_slot(start: u64, grams: f64) -> Result<Option<Slot>, String> {
-    let span = (UnixTime::from_seconds(start), UnixTime::from_seconds(start + 300));
-    slot(span, grams, SlotQuality::Measured, Signal::AverageLifecycle, NOW).map(Some)
-}
-
-#[test]
-fn what_is_left_out_is_told_in_one_line() {
-    let now = NOW.as_millis() / 1000;
-    let finish = |values: Vec<Result<Option<Slot>, String>>| {
-        let mut gathered = Gathered::default();
-        values.into_iter().for_each(|value| gathered.take(value));
-        gathered.finish(NOW).map(|(slots, warning)| (slots.len(), warning.unwrap_or_default()))
-    };
-    let good = || any_slot(now, 50.0);
-    assert_eq!(finish(vec![good()]), Ok((1, String::new())));
-    assert_eq!(finish(vec![good(), Ok(None)]), Ok((1, "1 of 2 values are null and left out".to_owned())));
-    let bad = || any_slot(now, -1.0);
-    let left_out = "1 of 2 values are left out: -1 g/kWh isn't believable";
-    assert_eq!(finish(vec![good(), bad()]), Ok((1, left_out.to_owned())));
-    let both = "3 of 4 values are left out, 1 as null: -1 g/kWh isn't believable";
-    assert_eq!(finish(vec![bad(), good(), Ok(None), any_slot(now, 0.0)]), Ok((1, both.to_owned())));
-    assert_eq!(finish(vec![]), Err((FetchResult::Empty, "has no values".to_owned())));
-    assert_eq!(finish(vec![Ok(None)]), Err((FetchResult::Empty, "all 1 values are null".to_owned())));
-    assert_eq!(finish(vec![Ok(None), bad()]).unwrap_err().0, FetchResult::Decode);
-    let old = "all values are more than two days old".to_owned();
-    assert_eq!(finish(vec![any_slot(now - 48 * 3600 - 300, 50.0)]), Err((FetchResult::Empty, old)));
-    assert_eq!(finish(vec![any_slot(now - 48 * 3600 - 299, 50.0)]), Ok((1, String::new())));
-    let year = (0..105_120).map(|n| any_slot(now + 300 * n, 50.0)).collect();
-    assert_eq!(finish(year), Ok((MAX_VALUES, String::new())));
-}
-
-#[test]
-fn a_value_of_the_future_is_a_forecast() {
-    let second = std::time::Duration::from_secs(1);
-    for (start, quality) in [(NOW, SlotQuality::Measured), (NOW.after(second), SlotQuality::Forecast)] {
-        let span = (start, start.after(second));
-        let slot = slot(span, 50.0, SlotQuality::Measured, Signal::AverageDirect, NOW).unwrap();
-        assert_eq!(slot.quality, quality);
-    }
-}
-
-#[test]
-fn what_others_say_is_one_short_line() {
-    assert_eq!(brief(" a\r\nb\u{1b}[31m "), "a  b [31m");
-    assert_eq!(brief(&"x".repeat(1000)).len(), SHOWN);
 }
