@@ -131,8 +131,7 @@ pub fn start(
                     zone = &*zone,
                     "no thread to ask with, so it is never asked: {error}"
                 );
-                let text: Arc<str> = format!("no thread to ask with: {error}").into();
-                board.update(|state| subject.note_error(state, Some(text)));
+                board.update(|state| subject.note_error(state, Some(FetchResult::NotAsked)));
             }
         }
     }
@@ -150,14 +149,14 @@ impl Fetchers {
 }
 
 impl Subject {
-    fn note_error(self, state: &mut GridState, text: Option<Arc<str>>) {
+    fn note_error(self, state: &mut GridState, error: Option<FetchResult>) {
         match self {
             Self::Source(index) => {
                 if let Some(source) = state.sources.get_mut(index) {
-                    source.last_error = text;
+                    source.last_error = error;
                 }
             }
-            Self::Pue => state.pue_error = text,
+            Self::Pue => state.pue_error = error,
             Self::Other => {}
         }
     }
@@ -214,7 +213,7 @@ impl Fetcher {
         if let Some(error) = &failure {
             self.board.update(|state| {
                 self.job.subject.count(state, error.result, now);
-                self.job.subject.note_error(state, Some(error.text.as_str().into()));
+                self.job.subject.note_error(state, Some(error.result));
             });
         }
         self.tell(failure.as_ref());

@@ -83,7 +83,7 @@ mod tests {
         for (code, grams) in [("B05", 820.0), ("B04", 490.0), ("B12", 24.0), ("B14", 12.0), ("B19", 11.0)] {
             assert_eq!(factor(code), Some(grams), "{code}");
         }
-        for code in ["B03", "B10", "B20", "B25", "B26", "", "b05"] {
+        for code in ["B03", "B06", "B10", "B20", "B25", "B26", "", "b05"] {
             assert_eq!(factor(code), None, "{code}");
         }
         let stored: Vec<String> = table()
@@ -95,10 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_factor_of_oil_is_a_direct_one() {
+    fn every_factor_counts_the_life_cycle() {
         for fuel in table() {
-            let expected = if fuel.psr_type == "B06" { Basis::Direct } else { Basis::Lifecycle };
-            assert!(fuel.basis.is_none_or(|basis| basis == expected), "{fuel:?}");
+            assert!(fuel.basis.is_none_or(|basis| basis == Basis::Lifecycle), "{fuel:?}");
         }
     }
 }

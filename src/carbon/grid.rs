@@ -104,6 +104,8 @@ pub enum FetchResult {
     ZoneMismatch,
     /// A file (credential, data) can't be read.
     File,
+    /// There is no thread to ask with.
+    NotAsked,
 }
 
 impl FetchResult {
@@ -126,6 +128,7 @@ impl FetchResult {
             Self::Decode => "decode",
             Self::ZoneMismatch => "zone_mismatch",
             Self::File => "file",
+            Self::NotAsked => "not_asked",
         }
     }
 
@@ -153,6 +156,9 @@ impl FetchResult {
                 Some("check url: something else than the provider's interface answers")
             }
             Self::ZoneMismatch => Some("set zone to one that the provider has"),
+            Self::NotAsked => {
+                Some("raise the limit of threads (TasksMax=, pids.max) and start the daemon again")
+            }
             Self::File => Some("check the path, and that the daemon may read the file"),
         }
     }
@@ -182,6 +188,9 @@ impl FetchError {
     }
 }
 
+/// No source has more series than this: a relay that makes up new names must not fill the memory.
+const MAX_SERIES: usize = 64;
+
 /// One configured source and how it fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SourceState {
@@ -197,8 +206,8 @@ pub struct SourceState {
     /// When it last brought a value.
     #[serde(rename = "last_success_unix_ms")]
     pub last_success: Option<UnixTime>,
-    /// Why the last request failed; none if it didn't.
-    pub last_error: Option<Arc<str>>,
+    /// How the last request failed; none if it didn't. What was said is in the log only: it may have an address in it.
+    pub last_error: Option<FetchResult>,
 }
 
 impl SourceState {
@@ -207,22 +216,28 @@ impl SourceState {
         Self { provider, zone, ..Self::default() }
     }
 
-    /// Takes in one answer's series, as a later word on what is known already. What ended before `forget` goes.
-    pub fn take(&mut self, fetched: GridSeries, forget: UnixTime) {
+    /// Takes in one answer's series. It is a later word on what is known already, unless it was got from the provider
+    /// before that: relays may be asked in turn that aren't equally up to date.
+    pub fn take(&mut self, mut fetched: GridSeries, now: UnixTime) {
+        let has_room = self.series.len() < MAX_SERIES;
         let known = self.series.iter_mut().find(|known| known.is_same(&fetched));
         match known {
             Some(known) => {
                 let known = Arc::make_mut(known);
-                known.slots.insert(fetched.slots.slots().iter().copied());
-                known.slots.prune(forget);
-                known.fetched_at = fetched.fetched_at;
-                known.accounting = fetched.accounting;
+                if fetched.fetched_at < known.fetched_at {
+                    known.slots.insert_earlier(fetched.slots);
+                } else {
+                    known.slots.insert(fetched.slots.slots().iter().copied());
+                    known.fetched_at = fetched.fetched_at;
+                    known.accounting = fetched.accounting;
+                }
+                known.slots.prune(now);
             }
-            None => {
-                let mut fetched = fetched;
-                fetched.slots.prune(forget);
+            None if has_room => {
+                fetched.slots.prune(now);
                 self.series.push(Arc::new(fetched));
             }
+            None => {}
         }
     }
 }
@@ -243,8 +258,8 @@ pub struct GridState {
     pub sources: Vec<SourceState>,
     /// The facility's overhead, as it was read over time, the oldest first; empty where it isn't read from anywhere.
     pub pue: Vec<Step<Pue>>,
-    /// Why it couldn't be read the last time.
-    pub pue_error: Option<Arc<str>>,
+    /// How reading it failed the last time.
+    pub pue_error: Option<FetchResult>,
     /// The windows of contracts, as they were last read since the start; absent where they weren't.
     pub windows: Option<Arc<[Window]>>,
 }

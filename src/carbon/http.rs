@@ -65,6 +65,13 @@ impl Request {
         Self { url, shown, headers: Vec::new(), confidential: Vec::new() }
     }
 
+    /// A request for an address of the operator's own, whose path may hold a key: messages show the host only.
+    pub fn without_path_in_messages(address: impl Into<String>) -> Self {
+        let request = Self::new(address);
+        let host = request.shown.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        Self { shown: host, ..request }
+    }
+
     /// Adds a parameter to the query, encoded as forms are.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {

@@ -148,9 +148,13 @@ impl Pricer {
         }
     }
 
-    /// What tells of the time after a moment: the first of the series that the counters may be made of.
+    /// What tells of the time after a moment: of the series that the counters may be made of, the one that reaches
+    /// furthest.
     pub fn ahead(&self, time: UnixTime) -> Option<&Arc<GridSeries>> {
-        self.candidates().find(|series| series.slots.slots().last().is_some_and(|slot| slot.start > time))
+        let reach = |series: &&Arc<GridSeries>| series.slots.slots().last().map(|slot| slot.start);
+        // Of several, the preferred one: the last is taken of those that are equal.
+        let furthest = self.candidates().collect::<Vec<_>>().into_iter().rev().max_by_key(reach)?;
+        (reach(&furthest)? > time).then_some(furthest)
     }
 
     /// What live sources say of a moment: the first that knows.

@@ -1,7 +1,6 @@
 //! Power usage effectiveness (ISO/IEC 30134-2) that is read while running: from a file, or by a query to Prometheus.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::carbon::data_file;
 use crate::carbon::factors::MAX_PUE;
@@ -9,13 +8,12 @@ use crate::carbon::grid::{FetchError, FetchResult, GridState, Step};
 use crate::carbon::http::HttpClient;
 use crate::carbon::providers::prometheus::Query;
 use crate::carbon::providers::{SourceError, base_address};
+use crate::carbon::series::KEPT;
 use crate::config::Carbon;
 use crate::units::{Pue, UnixTime};
 
 /// One number is less than this.
 const MAX_FILE: u64 = 4096;
-/// Energy older than this isn't priced any more.
-const KEPT: Duration = Duration::from_secs(48 * 3600);
 
 /// Where the facility's overhead is read from.
 #[derive(Clone, Debug)]

@@ -108,6 +108,7 @@ impl Schedule {
             | FetchResult::TooLarge
             | FetchResult::Decode
             | FetchResult::Empty
+            | FetchResult::NotAsked
             | FetchResult::Success => self.back_off(error.retry_after),
         }
     }

@@ -11,6 +11,9 @@ use crate::units::{GramsPerKwh, UnixTime};
 /// More slots than any source has reason to give: 12 days of 5 minutes.
 pub(super) const MAX_SLOTS: usize = 3_456;
 
+/// What ended longer ago than this is of no use to anybody.
+pub const KEPT: Duration = Duration::from_secs(48 * 3_600);
+
 /// How a slot's value came about; better ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,9 +111,29 @@ impl Series {
         drop(self.slots.splice(first..first + count, pieces));
     }
 
-    /// Forgets what ended before `from`, and what is more than a series may hold.
-    pub fn prune(&mut self, from: UnixTime) {
+    /// Takes in what an earlier answer says, which comes late: it counts where it is of better quality, or where nothing
+    /// is known.
+    pub fn insert_earlier(&mut self, mut slots: Self) {
+        slots.insert(self.slots.drain(..));
+        *self = slots;
+    }
+
+    /// Forgets what is long past, and what is more than a series may hold: the past first, then the far future. What has
+    /// passed with the same value and quality becomes one slot.
+    pub fn prune(&mut self, now: UnixTime) {
+        let from = now.before(KEPT);
         self.slots.retain(|slot| slot.end > from);
+        self.slots.dedup_by(|later, earlier| {
+            let joins = later.end <= now
+                && (earlier.end, earlier.quality, earlier.intensity)
+                    == (later.start, later.quality, later.intensity);
+            if joins {
+                earlier.end = later.end;
+            }
+            joins
+        });
+        let excess = self.slots.len().saturating_sub(MAX_SLOTS);
+        self.slots.drain(..excess.min(self.first_ending_after(now)));
         self.slots.truncate(MAX_SLOTS);
     }
 

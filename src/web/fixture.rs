@@ -156,7 +156,7 @@ fn grid_state() -> GridState {
     let mut works = SourceState::new("electricity_maps", "FR".into());
     works.fetches = [(FetchResult::Success, 3), (FetchResult::Timeout, 1)].into();
     works.last_success = Some(heard);
-    works.last_error = Some("https://api.example/v3?zone=FR: timed out".into());
+    works.last_error = Some(FetchResult::Timeout);
     let hour = |signal, intensity: f64| {
         Arc::new(GridSeries {
             provider: "electricity_maps".into(),

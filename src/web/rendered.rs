@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use super::grid::GridForms;
 use super::metrics::{self, OwnProcess};
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::units::UnixTime;
 
 /// The forms of one snapshot. The first who asks for one makes it, on the thread that serves; others wait
 /// for that instead of making it again.
@@ -25,7 +26,11 @@ pub(super) struct Rendered {
 impl Rendered {
     fn new(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
         let series: Vec<_> = snapshot.grid_state.series().cloned().collect();
-        let grid = GridForms::of(&series, previous.map(|previous| &previous.grid));
+        let grid = GridForms::of(
+            &series,
+            UnixTime::since_epoch(snapshot.unix_time),
+            previous.map(|previous| &previous.grid),
+        );
         Self { snapshot, text: OnceLock::new(), gzip: OnceLock::new(), json: OnceLock::new(), grid }
     }
 

@@ -8,10 +8,9 @@ use super::{Change, Job, Store, Subject};
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
 use crate::carbon::http::HttpClient;
 use crate::carbon::providers::{Fetched, GridProvider};
+use crate::carbon::series::KEPT;
 use crate::units::UnixTime;
 
-/// What ended longer ago is of no use to anybody.
-const KEPT: Duration = Duration::from_secs(48 * 3600);
 /// A warning is repeated after this time.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// So many different warnings a day are told of one source.
@@ -39,11 +38,10 @@ impl Job {
             let series = series?;
             let change: Change = Box::new(move |state| {
                 let Some(source) = state.sources.get_mut(index) else { return };
-                let forget = now.before(KEPT);
                 for series in series {
-                    source.take(series, forget);
+                    source.take(series, now);
                 }
-                source.series.retain(|known| reaches_beyond(known, forget));
+                source.series.retain(|known| reaches_beyond(known, now.before(KEPT)));
             });
             Ok(change)
         };

@@ -339,3 +339,12 @@ fn skew_is_remembered_for_one_round() {
     other.get(&Request::new(server.url())).unwrap();
     assert_eq!(other.skew(), None);
 }
+
+#[test]
+fn a_path_that_may_hold_a_key_is_not_told() {
+    let server = Replay::in_turn([Reply::status(500, "no")]);
+    let request = Request::without_path_in_messages(format!("{}/k/hunter2/v1?x=1", server.url()));
+    let error = HttpClient::new(None).unwrap().get(&request).unwrap().ok().unwrap_err();
+    assert_eq!(error.text, format!("{}: HTTP 500: no", server.url()));
+    assert_eq!(server.asked()[0].target, "/k/hunter2/v1?x=1");
+}

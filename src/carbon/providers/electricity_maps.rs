@@ -21,6 +21,8 @@ use crate::units::UnixTime;
 const ADDRESS: &str = "https://api.electricitymaps.com/v4";
 const PERIOD: Duration = Duration::from_secs(15 * 60);
 const FLOOR: Duration = Duration::from_secs(5 * 60);
+/// After 401 for the forecast alone, it is asked for again after this time.
+const TOO_MANY_CALLS: Duration = Duration::from_secs(1_800);
 /// A plan without forecasts is asked for one again after this time.
 const PLAN_LASTS: Duration = Duration::from_secs(6 * 3_600);
 /// Where the granularity isn't told.
@@ -192,14 +194,18 @@ impl ElectricityMaps {
         token: &Secret,
         now: UnixTime,
     ) -> (Option<Series>, Option<String>) {
-        if now < self.no_forecast_until {
+        let rest = self.no_forecast_until.since(now);
+        // More than that is left only if the clock was set back.
+        if !rest.is_zero() && rest <= PLAN_LASTS {
             return (None, None);
         }
         match self.get(http, token, Path::Forecast, now) {
             Ok((slots, warning)) => (Some(slots), warning),
             Err(error) => {
                 let rest = match error.result {
-                    FetchResult::Auth | FetchResult::Forbidden | FetchResult::NotFound => PLAN_LASTS,
+                    FetchResult::Forbidden | FetchResult::NotFound => PLAN_LASTS,
+                    // The key was good for the history, so these are too many calls at once.
+                    FetchResult::Auth => TOO_MANY_CALLS,
                     _ => error.retry_after.unwrap_or_default().min(PLAN_LASTS),
                 };
                 self.no_forecast_until = now.after(rest);
@@ -225,15 +231,25 @@ impl GridProvider for ElectricityMaps {
     fn fetch(&mut self, http: &HttpClient, now: UnixTime) -> Result<Fetched, FetchError> {
         let token = self.token.read()?;
         let mut warnings = Vec::new();
-        let (mut slots, warning) = self.get(http, &token, Path::History, now)?;
-        warnings.extend(warning);
+        let (mut slots, empty) = match self.get(http, &token, Path::History, now) {
+            // The newest value may be there all the same.
+            Err(error) if error.result == FetchResult::Empty => (Series::default(), Some(error)),
+            history => {
+                let (slots, warning) = history?;
+                warnings.extend(warning);
+                (slots, None)
+            }
+        };
         if slots.at(now).is_none() {
             match self.get(http, &token, Path::Latest, now) {
                 Ok((latest, warning)) => {
                     slots.insert(latest.slots().iter().copied());
                     warnings.extend(warning);
                 }
-                Err(error) => warnings.push(error.text),
+                Err(error) => match empty {
+                    Some(empty) => return Err(empty),
+                    None => warnings.push(error.text),
+                },
             }
         }
         let (forecast, warning) = self.forecast(http, &token, now);

@@ -154,7 +154,10 @@ impl GridProvider for Energinet {
             Err(error) if error.result == FetchResult::RateLimited => return Err(error),
             other => other,
         };
-        let forecast = (now >= self.rest_until).then(|| self.ask(http, &FORECAST, now));
+        let rest = self.rest_until.since(now);
+        // More than that is left only if the clock was set back.
+        let is_resting = !rest.is_zero() && rest <= LONGEST_REST;
+        let forecast = (!is_resting).then(|| self.ask(http, &FORECAST, now));
         if let Some(Err(FetchError { retry_after: Some(rest), .. })) = &forecast {
             self.rest_until = now.after((*rest).min(LONGEST_REST));
         }

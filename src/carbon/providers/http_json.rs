@@ -15,6 +15,8 @@ use crate::config::{ProviderKind, Source};
 use crate::units::UnixTime;
 
 const PERIOD: Duration = Duration::from_secs(900);
+/// A value without a time holds so much longer than the period: the next answer takes its time.
+const OVERLAP: Duration = Duration::from_secs(60);
 const FLOOR: Duration = Duration::from_secs(60);
 /// Where the zone is put in an address.
 const ZONE: &str = "{zone}";
@@ -33,7 +35,7 @@ pub(super) struct HttpJson {
 }
 
 impl HttpJson {
-    /// The source that an entry describes. Without `start` and `step`, a value holds until the next request.
+    /// The source that an entry describes. Without `start` and `step`, a value holds until some time after the next request.
     pub(super) fn new(source: &Source, around: Surroundings<'_>) -> Result<Self, SourceError> {
         refuse(source, &[&["basis", "token_file", "header"], &pointers::KEYS[..]].concat())?;
         let zone = zone(source, around)?;
@@ -57,7 +59,7 @@ impl HttpJson {
             address: address.trim().to_owned(),
             token: own::token(source, around),
             header: source.header.clone(),
-            layout: Layout::new(source, signal, pace.period)?,
+            layout: Layout::new(source, signal, pace.period + OVERLAP)?,
             zone: zone.into(),
             signal,
             pace,
@@ -65,7 +67,7 @@ impl HttpJson {
     }
 
     fn request(&self) -> Result<Request, FetchError> {
-        let request = Request::new(&*self.address);
+        let request = Request::without_path_in_messages(&*self.address);
         match (&self.token, &self.header) {
             (Some(token), Some(header)) => Ok(request.header(header, token.read()?)),
             (token, _) => own::with_bearer(request, token.as_ref()),

@@ -8,11 +8,8 @@ use serde_json::Value;
 use super::believable;
 use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::brief;
-use crate::carbon::series::{MAX_SLOTS, Series, Slot, SlotQuality};
+use crate::carbon::series::{KEPT, MAX_SLOTS, Series, Slot, SlotQuality};
 use crate::units::UnixTime;
-
-/// Values that ended longer ago than this are of no use to anybody.
-const PAST: Duration = Duration::from_secs(48 * 3_600);
 
 /// Takes in the items of one answer one by one, so that a bad one spoils nothing but itself.
 #[derive(Debug)]
@@ -98,13 +95,15 @@ impl Intake {
             };
             return Err(FetchError::new(result, text));
         }
-        slots.retain(|slot| slot.end > now.before(PAST));
+        slots.retain(|slot| slot.end > now.before(KEPT));
         if slots.is_empty() {
             return Err(FetchError::new(FetchResult::Empty, "all values are more than two days old"));
         }
         if slots.len() > MAX_SLOTS {
-            // Those nearest in time stay.
+            // The past goes first, then the far future.
             slots.sort_by_key(|slot| slot.start);
+            let past = slots.iter().take_while(|slot| slot.end <= now).count();
+            slots.drain(..past.min(slots.len() - MAX_SLOTS));
             slots.truncate(MAX_SLOTS);
         }
         let warning = (unusable > 0).then(|| format!("{unusable} of {all} values are left out: {problem}"));
@@ -185,6 +184,13 @@ mod tests {
         assert_eq!(finish(&[(NOW - 48 * 3600 - 299, Some(50.0))]), Ok((1, None)));
         let year: Vec<_> = (0..105_120).rev().map(|n| (NOW + 300 * n, Some(50.0))).collect();
         assert_eq!(finish(&year), Ok((MAX_SLOTS, None)));
+        let mut intake = intake();
+        for second in NOW - 10_000..NOW + 100 {
+            let start = UnixTime::from_seconds(second);
+            intake.slot(start, start.after(Duration::from_secs(1)), Some(50.0), SlotQuality::Measured);
+        }
+        let slots = intake.finish().unwrap().0;
+        assert!(slots.at(UnixTime::from_seconds(NOW)).is_some() && slots.slots().len() == MAX_SLOTS);
     }
 
     #[test]

@@ -254,6 +254,9 @@ pub(super) fn utc(time: UnixTime, format: &str) -> String {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX).strftime(format).to_string()
 }
 
+/// No value holds for longer than a month: one with a slip in its end must not hide what comes after it.
+const LONGEST_SLOT: Duration = Duration::from_secs(31 * 86_400);
+
 /// A slot, if its value is believable. A life-cycle figure of 0 isn't: no plant is built from nothing. A direct one of 0
 /// is what a grid without combustion has.
 pub fn believable(
@@ -265,7 +268,8 @@ pub fn believable(
 ) -> Option<Slot> {
     let low = if signal == Signal::AverageLifecycle { f64::MIN_POSITIVE } else { 0.0 };
     let in_range = grams.is_finite() && (low..=MAX_INTENSITY).contains(&grams);
-    (in_range && start < end).then_some(Slot { start, end, intensity: GramsPerKwh(grams), quality })
+    let is_a_slot = start < end && end.since(start) <= LONGEST_SLOT;
+    (in_range && is_a_slot).then_some(Slot { start, end, intensity: GramsPerKwh(grams), quality })
 }
 
 #[cfg(test)]

@@ -179,9 +179,7 @@ impl Neso {
     fn national(&self, http: &HttpClient, now: UnixTime) -> Result<(Series, Vec<String>), FetchError> {
         let past = self.get(http, &format!("/intensity/{}/{}", minute(now.before(PAST)), minute(now)), now);
         let past = match past {
-            Err(error) if !matches!(error.result, FetchResult::Empty | FetchResult::Decode) => {
-                return Err(error);
-            }
+            Err(error) if error.result == FetchResult::RateLimited => return Err(error),
             other => other,
         };
         let ahead = self.get(http, &format!("/intensity/{}/fw48h", minute(now)), now);

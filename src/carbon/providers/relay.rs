@@ -15,7 +15,7 @@ use super::{Fetched, GridProvider, Pace, SourceError, Surroundings, address, own
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
 use crate::carbon::http::{Answer, HttpClient, Request, brief};
 use crate::carbon::secret::SecretFile;
-use crate::carbon::series::Slot;
+use crate::carbon::series::{Series, Slot};
 use crate::config::{Basis, Source};
 use crate::units::UnixTime;
 
@@ -33,17 +33,29 @@ const MAX_SERIES: usize = 32;
 /// So many zones are named where the wanted one isn't there.
 const NAMED: usize = 10;
 
+/// What ended longer ago isn't passed on: no node uses an older last value.
+const PASSED_ON: Duration = Duration::from_secs(6 * 3_600);
+
 /// What a wattprint serves to others.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Document<'a> {
+pub struct Document {
     version: u64,
-    series: &'a [Arc<GridSeries>],
+    series: Vec<GridSeries>,
 }
 
-impl<'a> Document<'a> {
-    /// A document with these series.
-    pub fn new(series: &'a [Arc<GridSeries>]) -> Self {
-        Self { version: VERSION, series }
+impl Document {
+    /// A document with what these series say from a while before `now` on. Of several with the same maker, zone and kind,
+    /// as two relays give them, only the newest is passed on.
+    pub fn new(series: &[Arc<GridSeries>], now: UnixTime) -> Self {
+        let is_newest = |one: &&Arc<GridSeries>| {
+            let same = series.iter().filter(|other| other.is_same(one));
+            same.rev().max_by_key(|other| other.fetched_at).is_some_and(|newest| Arc::ptr_eq(newest, one))
+        };
+        let recent = |one: &Arc<GridSeries>| {
+            let slots = one.slots.slots().iter().filter(|slot| slot.end > now.before(PASSED_ON));
+            GridSeries { slots: Series::new(slots.copied()), ..GridSeries::clone(one) }
+        };
+        Self { version: VERSION, series: series.iter().filter(is_newest).map(recent).collect() }
     }
 }
 

@@ -89,7 +89,7 @@ fn a_query_gives_one_number() {
 #[test]
 fn only_changes_are_noted_and_the_last_of_the_past_stays() {
     let hour = |n: u64| UnixTime::from_seconds(NOW.as_millis() / 1000 + 3600 * n);
-    let mut state = GridState { pue_error: Some("gone".into()), ..GridState::default() };
+    let mut state = GridState { pue_error: Some(FetchResult::File), ..GridState::default() };
     let mut noted = |at: u64, pue: f64| {
         note(&mut state, hour(at), Pue(pue));
         assert_eq!(state.pue_error, None);

@@ -71,11 +71,40 @@ fn slots_that_are_empty_or_turned_around_are_nothing() {
 }
 
 #[test]
-fn pruning_forgets_the_past_and_bounds_the_rest() {
-    let mut series = Series::new((0..4_000).map(|n| measured(n, n + 1, 1.0)));
-    series.prune(UnixTime::from_seconds(100));
+fn pruning_forgets_the_past_first_and_never_the_present() {
+    let now = KEPT.as_secs() + 100;
+    let time = UnixTime::from_seconds;
+    // A value a second, all different, from long ago to far ahead.
+    let different = |n: u64| measured(n, n + 1, f64::from(u32::try_from(n).unwrap()));
+    let mut series = Series::new((0..now + 1_000).map(different));
+    series.prune(time(now));
     assert_eq!(series.slots().len(), MAX_SLOTS);
-    assert_eq!(series.slots()[0].start, UnixTime::from_seconds(100));
+    assert_eq!(at(&series, now), Some(172_900.0));
+    assert_eq!(series.slots().last().unwrap().end, time(now + 1_000));
+    // More is ahead than fits: the far future goes.
+    let mut series = Series::new((now..now + 10_000).map(different));
+    series.prune(time(now));
+    assert_eq!(series.slots().len(), MAX_SLOTS);
+    assert_eq!(at(&series, now), Some(172_900.0));
+}
+
+#[test]
+fn what_has_passed_alike_becomes_one_slot() {
+    let all = [measured(0, 10, 1.0), measured(10, 20, 1.0), measured(20, 30, 2.0), measured(30, 40, 2.0)];
+    let mut series = Series::new(all);
+    series.prune(UnixTime::from_seconds(35));
+    // The last one hasn't passed yet: a window of the forecast may begin with it.
+    assert_eq!(series.slots(), [measured(0, 20, 1.0), measured(20, 30, 2.0), measured(30, 40, 2.0)]);
+}
+
+#[test]
+fn an_earlier_answer_that_comes_late_fills_gaps_only() {
+    let mut series = Series::new([measured(10, 20, 1.0), slot(20, 30, 5.0, SlotQuality::Forecast)]);
+    series.insert_earlier(Series::new([measured(0, 25, 9.0)]));
+    assert_eq!(
+        [5, 15, 22, 27].map(|second| at(&series, second)),
+        [Some(9.0), Some(1.0), Some(9.0), Some(5.0)]
+    );
 }
 
 #[test]

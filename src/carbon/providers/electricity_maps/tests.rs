@@ -118,7 +118,7 @@ fn a_history_without_the_present_is_completed() {
 
 #[test]
 fn a_plan_without_forecast_is_asked_for_one_every_six_hours() {
-    for status in [401, 403, 404] {
+    for status in [403, 404] {
         let server = server(Reply::ok(HISTORY), Reply::ok(LATEST), Reply::status(status, NO_PLAN));
         let rig = rig();
         let mut provider = rig.provider(&server);
@@ -144,6 +144,7 @@ fn a_forecast_that_fails_leaves_the_past_and_is_asked_for_again() {
         (Reply::ok("<html>"), vec![0, 1, 2, 3]),
         (Reply::ok(FORECAST.replace("DE", "FR")), vec![0, 1, 2, 3]),
         (Reply::status(429, "").header("retry-after", "1800"), vec![0, 2]),
+        (Reply::status(401, ""), vec![0, 2]),
     ] {
         let server = server(Reply::ok(HISTORY), Reply::ok(LATEST), reply);
         let rig = rig();

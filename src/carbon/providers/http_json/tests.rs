@@ -107,14 +107,14 @@ fn answers_without_a_usable_value_are_failures() {
 }
 
 #[test]
-fn a_value_without_times_holds_until_the_next_request() {
+fn a_value_without_times_holds_a_little_beyond_the_next_request() {
     let server = replies(&json!({ "value": 0.3, "estimated": "by hand" }));
     let mut source = single(&server);
     source.unit = IntensityUnit::KilogramsPerKwh;
     source.estimated = Some("/estimated".to_owned());
-    assert_eq!(slots(&fetch(&source).unwrap()), [(0, 900, 300.0, "estimated")]);
+    assert_eq!(slots(&fetch(&source).unwrap()), [(0, 960, 300.0, "estimated")]);
     source.interval = Some(Duration::from_secs(120));
-    assert_eq!(slots(&fetch(&source).unwrap()), [(0, 120, 300.0, "estimated")]);
+    assert_eq!(slots(&fetch(&source).unwrap()), [(0, 180, 300.0, "estimated")]);
     source.step = Some(Duration::from_secs(600));
     assert_eq!(slots(&fetch(&source).unwrap()), [(0, 600, 300.0, "estimated")]);
     // A pound is 453.59237 g.

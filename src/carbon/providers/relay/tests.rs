@@ -30,7 +30,7 @@ fn made(provider: &str, zone: &str, signal: Signal) -> Arc<GridSeries> {
 }
 
 fn serving(series: &[Arc<GridSeries>]) -> Replay {
-    replies(&serde_json::to_value(Document::new(series)).unwrap())
+    replies(&serde_json::to_value(Document::new(series, NOW)).unwrap())
 }
 
 fn replies(body: &Value) -> Replay {
@@ -46,7 +46,7 @@ fn source(server: &Replay) -> Source {
 
 /// A document with one good series, to be spoilt.
 fn document() -> Value {
-    serde_json::to_value(Document::new(&[made("rte", "FR", Signal::AverageDirect)])).unwrap()
+    serde_json::to_value(Document::new(&[made("rte", "FR", Signal::AverageDirect)], NOW)).unwrap()
 }
 
 #[test]
@@ -129,10 +129,38 @@ fn data_keeps_its_age_over_any_number_of_hops() {
         let server = serving(&held.series);
         let mut relay = Relay::new(&source(&server), Surroundings::default()).unwrap();
         for series in relay.fetch(&HttpClient::new(None).unwrap(), now).unwrap().series {
-            held.take(series, now.before(HOUR * 48));
+            held.take(series, now);
         }
         assert_eq!(held.series, [Arc::clone(&origin)], "after {hop} h");
     }
+}
+
+#[test]
+fn of_two_relays_the_one_that_is_behind_takes_nothing_back() {
+    let newer = made("rte", "FR", Signal::AverageDirect);
+    let mut older = GridSeries::clone(&newer);
+    older.fetched_at = newer.fetched_at.before(HOUR);
+    let stale = |slot: &Slot| Slot { intensity: GramsPerKwh(1.0), ..*slot };
+    older.slots = Series::new(newer.slots.slots().iter().map(stale));
+    // Asked in turn.
+    let mut held = SourceState::new("relay", "FR".into());
+    for series in [&*newer, &older, &*newer, &older] {
+        held.take(series.clone(), NOW);
+        assert_eq!(held.series, [Arc::clone(&newer)]);
+    }
+    // Both behind a third one, in either order.
+    for both in [[Arc::clone(&newer), Arc::new(older.clone())], [Arc::new(older.clone()), Arc::clone(&newer)]]
+    {
+        let served = serde_json::to_value(Document::new(&both, NOW)).unwrap();
+        assert_eq!(served, serde_json::to_value(Document::new(&[Arc::clone(&newer)], NOW)).unwrap());
+    }
+}
+
+#[test]
+fn the_far_past_is_not_passed_on() {
+    let series = made("rte", "FR", Signal::AverageDirect);
+    let of = |now| Document::new(std::slice::from_ref(&series), now).series[0].slots.slots().len();
+    assert_eq!([of(NOW), of(NOW.after(HOUR * 7)), of(NOW.after(HOUR * 8))], [2, 1, 0]);
 }
 
 #[test]
