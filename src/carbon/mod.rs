@@ -20,7 +20,7 @@ pub mod pricing;
 pub mod provider_pue;
 pub mod providers;
 pub mod pue;
-pub mod schedule;
+mod schedule;
 pub mod secret;
 pub mod series;
 pub mod whatif;

@@ -109,7 +109,7 @@ impl Series {
     }
 
     /// Forgets what ended before `from`, and what is more than a series may hold.
-    pub fn prune(&mut self, from: UnixTime) {
+    pub(super) fn prune(&mut self, from: UnixTime) {
         self.slots.retain(|slot| slot.end > from);
         self.slots.truncate(MAX_SLOTS);
     }
@@ -125,12 +125,12 @@ impl Series {
     }
 
     /// The last slot that had ended by then.
-    pub fn last_before(&self, time: UnixTime) -> Option<&Slot> {
+    pub(super) fn last_before(&self, time: UnixTime) -> Option<&Slot> {
         self.slots.get(self.first_ending_after(time).checked_sub(1)?)
     }
 
     /// The next moment after `time` at which a slot begins or ends.
-    pub fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
+    pub(super) fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
         let slot = self.slots.get(self.first_ending_after(time))?;
         Some(if slot.start > time { slot.start } else { slot.end })
     }
