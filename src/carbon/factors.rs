@@ -127,6 +127,12 @@ pub enum FactorError {
         /// What there is.
         known: Basis,
     },
+    /// A constant of which it isn't said whether it counts what live sources count.
+    #[error(
+        "carbon.basis: needed, since carbon.intensity stands in for live sources while they know nothing: say which \
+         emissions it counts, \"lifecycle\" or \"direct\""
+    )]
+    NoBasis,
     /// The embedded table is broken.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -155,8 +161,11 @@ pub fn resolve(settings: &FactorSettings) -> Result<Factors, FactorError> {
 /// for that of its country, and that for the world's, where only those are known on this basis.
 ///
 /// # Errors
-/// A value out of range, or a place of which not even the country is known.
+/// A value out of range, a constant without a basis, or a place of which not even the country is known.
 pub fn resolve_beside_live(settings: &FactorSettings, basis: Basis) -> Result<Factors, FactorError> {
+    if settings.intensity.is_some() && settings.basis.is_none() {
+        return Err(FactorError::NoBasis);
+    }
     let settings = FactorSettings { basis: Some(basis), ..settings.clone() };
     let mut place = settings.clone();
     loop {
@@ -168,7 +177,12 @@ pub fn resolve_beside_live(settings: &FactorSettings, basis: Basis) -> Result<Fa
             (Err(FactorError::NotOnThisBasis { .. }), Some(zone)) => {
                 zone.rsplit_once('-').map_or(zones::WORLD, |(wider, _)| wider).to_owned()
             }
-            (Err(FactorError::NotOnThisBasis { .. }), None) => zones::WORLD.to_owned(),
+            (Err(FactorError::NotOnThisBasis { .. }), None) => {
+                let region = settings.cloud.as_deref().and_then(|cloud| cloud.split_once(':'));
+                region
+                    .and_then(|(provider, region)| zones::zone_of_cloud_region(provider, region))
+                    .unwrap_or_else(|| zones::WORLD.to_owned())
+            }
             (resolved, _) => return resolved,
         };
         place.zone = Some(wider);

@@ -30,8 +30,8 @@ pub type Change = Box<dyn FnOnce(&mut GridState) + Send>;
 pub type Ask = Box<dyn FnMut(UnixTime) -> Result<Change, FetchError> + Send>;
 /// Reads the wall clock.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
-/// Keeps all that a source (by its place on the board) has said so far; called after each success.
-pub type Store = Arc<dyn Fn(usize, &[Arc<GridSeries>]) + Send + Sync>;
+/// Keeps all that a source (by its place on the board) has said so far; called after each success, with the time of day.
+pub type Store = Arc<dyn Fn(usize, &[Arc<GridSeries>], UnixTime) + Send + Sync>;
 
 /// What on the board a job is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub enum Subject {
 pub struct Job {
     name: &'static str,
     zone: Arc<str>,
+    lane: String,
     subject: Subject,
     pace: Pace,
     is_local: bool,
@@ -56,10 +57,15 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job. `name` and `zone` say in logs who is asked for what, and with the node's name they determine its turn; jobs
-    /// of the same name never ask at the same time.
+    /// A job. `name` and `zone` say in logs who is asked for what, and with the node's name they determine its turn.
     pub fn new(name: &'static str, zone: Arc<str>, subject: Subject, pace: Pace, ask: Ask) -> Self {
-        Self { name, zone, subject, pace, is_local: false, ask, store: None }
+        Self { name, zone, lane: name.to_owned(), subject, pace, is_local: false, ask, store: None }
+    }
+
+    /// The same job in another lane than that of its name: jobs of one lane never ask at the same time.
+    #[must_use]
+    pub fn lane(self, lane: String) -> Self {
+        Self { lane, ..self }
     }
 
     /// The same job, known to ask nobody else, as it reads a file: it begins at once and heeds no other job.
@@ -89,14 +95,17 @@ pub fn start(
     had_data: impl Fn(usize) -> bool,
 ) -> Fetchers {
     let (end, ended) = channel();
-    let mut alone: BTreeMap<&'static str, Arc<Mutex<()>>> = BTreeMap::new();
+    let mut alone: BTreeMap<String, Arc<Mutex<()>>> = BTreeMap::new();
     let mut stops = Vec::with_capacity(jobs.len());
     for job in jobs {
         let schedule = Schedule::new(job.pace, identity(&[node, job.name, &job.zone]), Rng::new());
         let has_data = matches!(job.subject, Subject::Source(index) if had_data(index));
         let first = if job.is_local { Duration::ZERO } else { schedule.first(has_data, startup_spread) };
-        let alone =
-            if job.is_local { Arc::default() } else { Arc::clone(alone.entry(job.name).or_default()) };
+        let alone = if job.is_local {
+            Arc::default()
+        } else {
+            Arc::clone(alone.entry(job.lane.clone()).or_default())
+        };
         let (stop, stopped) = channel();
         let (name, zone, subject) = (job.name, Arc::clone(&job.zone), job.subject);
         let fetcher = Fetcher {
@@ -170,7 +179,7 @@ struct Fetcher {
     schedule: Schedule,
     board: Arc<GridBoard>,
     clock: Clock,
-    /// Held while asking, by all jobs of the same name that aren't local: some providers refuse calls that overlap.
+    /// Held while asking, by all jobs of the same lane that aren't local: some providers refuse calls that overlap.
     alone: Arc<Mutex<()>>,
     stopped: Receiver<()>,
     /// How the last request failed.
@@ -222,7 +231,7 @@ impl Fetcher {
         if let (Subject::Source(index), Some(store)) = (subject, &self.job.store)
             && let Some(source) = self.board.latest().sources.get(index)
         {
-            store(index, &source.series);
+            store(index, &source.series, now);
         }
     }
 

@@ -20,7 +20,7 @@ pub mod pricing;
 pub mod provider_pue;
 pub mod providers;
 pub mod pue;
-mod schedule;
+pub(crate) mod schedule;
 pub mod secret;
 pub mod series;
 pub mod whatif;

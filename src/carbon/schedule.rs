@@ -34,7 +34,7 @@ const WITHDRAWN: u32 = 8;
 
 /// A number that stays the same for the same texts on every machine and in every version, and differs for others:
 /// FNV-1a (Fowler, Noll and Vo) of 64 bits.
-pub(super) fn identity(parts: &[&str]) -> u64 {
+pub(crate) fn identity(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -68,10 +68,13 @@ pub(super) fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
 ///
 /// `None` where the region isn't known, or not on that basis.
 pub(super) fn by_cloud_region(provider: &str, region: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
-    let row = rows::<CloudRow>(CLOUD).find(|row| {
-        row.provider.eq_ignore_ascii_case(provider.trim()) && row.region.eq_ignore_ascii_case(region.trim())
-    })?;
+    let row = cloud_row(provider, region)?;
     row.own_factor(basis).or_else(|| by_zone(&row.zone, basis))
+}
+
+/// The grid zone that a cloud region is in; `None` where the region isn't known.
+pub fn zone_of_cloud_region(provider: &str, region: &str) -> Option<String> {
+    cloud_row(provider, region).map(|row| row.zone)
 }
 
 /// The world average; without a `basis`, over the life cycle.
@@ -161,6 +164,12 @@ pub(super) fn cloud_suggestions(provider: &str, region: &str) -> Vec<String> {
 /// Near misses as the end of an error: `; did you mean ...?`, or nothing.
 pub(super) fn did_you_mean(candidates: &[String]) -> String {
     if candidates.is_empty() { String::new() } else { format!("; did you mean {}?", candidates.join(", ")) }
+}
+
+fn cloud_row(provider: &str, region: &str) -> Option<CloudRow> {
+    rows::<CloudRow>(CLOUD).find(|row| {
+        row.provider.eq_ignore_ascii_case(provider.trim()) && row.region.eq_ignore_ascii_case(region.trim())
+    })
 }
 
 /// A row of `grid_intensity.csv`.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tracing::warn;
+
 use crate::carbon::embodied;
 use crate::carbon::factors::{self, FactorSettings, Factors};
 use crate::carbon::grid::FetchError;
@@ -32,6 +34,8 @@ pub(super) enum Purpose {
 pub(super) struct LiveSource {
     /// Who is asked.
     pub(super) kind: ProviderKind,
+    /// Sources of the same lane aren't asked at the same time, since some providers refuse calls that overlap.
+    pub(super) lane: String,
     /// What names it in the journal.
     pub(super) key: SourceKey,
     /// What asks.
@@ -104,7 +108,7 @@ pub(super) fn relay(mut loaded: Loaded) -> Result<Loaded, CliError> {
 fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option<Basis>), CliError> {
     let settings = &loaded.settings.carbon;
     let mut basis = settings.basis;
-    let mut sources = Vec::with_capacity(settings.source.len());
+    let mut sources: Vec<LiveSource> = Vec::with_capacity(settings.source.len());
     for (number, entry) in settings.source.iter().enumerate() {
         let source = source(loaded, (number, entry), basis.filter(|_| purpose == Purpose::Account))?;
         match (source.provider.signal().basis(), basis) {
@@ -120,9 +124,36 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
             }
             (own, wanted) => basis = wanted.or(own),
         }
+        let zone = source.provider.zone();
+        let elsewhere =
+            sources.iter().map(|other| other.provider.zone()).find(|other| is_elsewhere(other, &zone));
+        if let Some(other) = elsewhere.filter(|_| purpose == Purpose::Account) {
+            let problem = format!(
+                "{zone} is another country than {other} of a source before it, but the counters are of this node's \
+                 place: leave one out, or run `wattprint relay` to pass on several"
+            );
+            return Err(wrong(loaded, number, "zone", &problem));
+        }
         sources.push(source);
     }
     Ok((sources, basis))
+}
+
+/// Whether two zones are of different countries, where both begin with a country's code.
+fn is_elsewhere(zone: &str, other: &str) -> bool {
+    let country = |zone: &str| {
+        let code = zone.split('-').next().unwrap_or_default();
+        (code.len() == 2 && code.chars().all(|c| c.is_ascii_uppercase())).then(|| code.to_owned())
+    };
+    country(zone).zip(country(other)).is_some_and(|(zone, other)| zone != other)
+}
+
+/// Whether others can read the source's credential on its way.
+fn sends_in_the_clear(source: &Source) -> bool {
+    let has_credential = source.token_file.is_some() || source.password_file.is_some();
+    let host = source.url.as_deref().and_then(|url| url.strip_prefix("http://"));
+    let is_local = |host: &str| ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
+    has_credential && host.is_some_and(|host| !is_local(host))
 }
 
 /// The source that an entry of `carbon.source`, with its place there, asks for. `basis` is what it should count, where
@@ -142,8 +173,12 @@ pub(super) fn source(
         providers::build(entry, around).map_err(|error| wrong(loaded, number, error.key, &error.problem))?;
     let http = HttpClient::new(entry.ca_file.as_deref())
         .map_err(|error| wrong(loaded, number, "ca_file", &error.text))?;
+    if sends_in_the_clear(entry) {
+        warn!(provider = entry.provider.as_str(), "its credential goes over the network without TLS (url)");
+    }
     let key = SourceKey::new(entry, &provider.zone());
-    Ok(LiveSource { kind: entry.provider, key, provider, http })
+    let lane = format!("{} {}", entry.provider.as_str(), entry.url.as_deref().unwrap_or_default());
+    Ok(LiveSource { kind: entry.provider, lane, key, provider, http })
 }
 
 fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {

@@ -162,7 +162,9 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
         }
         snapshot = look(&mut sampler, clock);
     }
-    let sources = sources.join().unwrap_or_default();
+    let broken =
+        |_| vec![Finding::bad("sources", "asking them failed inside wattprint", "report it as a bug")];
+    let sources = sources.join().unwrap_or_else(broken);
     let report = report(settings, &sampler, &snapshot, sources);
     if json {
         serde_json::to_writer_pretty(&mut *out, &report)?;

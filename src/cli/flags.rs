@@ -129,7 +129,7 @@ fn regions() -> Command {
         .about("Rank grid zones and cloud regions by what the same work would emit there")
         .after_help(
             "Give --energy, or --power and --hours. Life-cycle and direct figures are ranked apart: they aren't \
-             comparable. --carbon.pue is the overhead at --from.",
+             comparable. carbon.pue counts at --from, where that is the configured place or none is configured.",
         )
         .arg(
             Arg::new("energy")

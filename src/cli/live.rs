@@ -31,12 +31,15 @@ pub(super) fn begin(settings: &Settings, work: Work, clock: &Clock) -> (Arc<Grid
         state
     });
     let board = Arc::new(GridBoard::new(states.collect()));
-    let had_data: Vec<bool> = board.latest().sources.iter().map(|source| !source.series.is_empty()).collect();
+    // What doesn't reach up to now is no reason to wait.
+    let now = clock();
+    let knows = |source: &SourceState| source.series.iter().any(|series| series.slots.at(now).is_some());
+    let had_data: Vec<bool> = board.latest().sources.iter().map(knows).collect();
     let keys = work.sources.iter().map(|source| source.key.clone()).collect();
     let store: Option<Store> = journal.map(|journal| JournalWriter::new(journal, keys).into_function());
     let mut jobs: Vec<Job> = Vec::new();
-    for (index, LiveSource { kind, provider, http, .. }) in work.sources.into_iter().enumerate() {
-        let job = Job::grid(index, kind.as_str(), provider, http, store.clone());
+    for (index, LiveSource { kind, provider, http, lane, .. }) in work.sources.into_iter().enumerate() {
+        let job = Job::grid(index, kind.as_str(), provider, http, store.clone()).lane(lane);
         jobs.push(if kind == ProviderKind::File { job.local() } else { job });
     }
     jobs.extend(work.pue.map(|(source, http)| pue_job(source, http)));

@@ -63,6 +63,7 @@ impl CliError {
             FactorError::Pue(_) => "carbon.pue",
             FactorError::UnknownZone { .. } => "carbon.zone",
             FactorError::CloudSyntax(_) | FactorError::UnknownRegion { .. } => "carbon.cloud",
+            FactorError::NoBasis => "carbon.intensity",
             FactorError::NotOnThisBasis { .. } => "carbon.basis",
             FactorError::Table(_) => "",
         };

@@ -13,7 +13,7 @@ use crate::carbon::equivalences::{Equivalent, equivalents};
 use crate::carbon::provider_pue::SourcedPue;
 use crate::carbon::whatif::{self, Origin, PlaceKind, Ranking, Standing};
 use crate::cli::{CliError, quantity};
-use crate::config::{Basis, Loaded};
+use crate::config::{Basis, Carbon, Loaded};
 use crate::units::{Grams, Microjoules, Pue, Watts};
 
 /// The configured overhead, as the source of a figure.
@@ -60,15 +60,20 @@ struct Move<'a> {
     equivalents: Vec<Equivalent>,
 }
 
+/// The configured overhead, where a place is the configured one or none is configured.
+fn own_pue(settings: &Carbon, code: &str) -> Option<SourcedPue> {
+    let own = [&settings.zone, &settings.cloud];
+    let is_own = own.iter().all(|place| place.is_none())
+        || own.into_iter().flatten().any(|place| place.eq_ignore_ascii_case(code));
+    let ratio = settings.pue.filter(|_| is_own)?;
+    Some(SourcedPue { ratio: Pue(ratio), low: None, source: OWN_PUE.into() })
+}
+
 /// Ranks what the options ask for.
 pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let energy = energy(options)?;
-    let pue = loaded.settings.carbon.pue.map(|ratio| SourcedPue {
-        ratio: Pue(ratio),
-        low: None,
-        source: OWN_PUE.into(),
-    });
-    let from = options.get_one::<String>("from").map(|code| Origin { code: code.clone(), pue });
+    let from = options.get_one::<String>("from");
+    let from = from.map(|code| Origin { code: code.clone(), pue: own_pue(&loaded.settings.carbon, code) });
     let known = match &from {
         Some(from) => whatif::bases(&from.code).map_err(|error| usage(format!("--from = {error}")))?,
         None => Vec::new(),

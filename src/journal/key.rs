@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::carbon::schedule::identity;
 use crate::config::Source;
 
 /// Names a configured source for as long as its configuration means the same. It has nothing in it that was configured but
@@ -29,7 +30,7 @@ impl SourceKey {
             keys.retain(|_, value| !value.is_null());
         }
         let provider = source.provider.as_str();
-        Self(format!("{provider}/{zone}/{:016x}", fnv_1a(meaning.to_string().as_bytes())))
+        Self(format!("{provider}/{zone}/{:016x}", identity(&[&meaning.to_string()])))
     }
 
     /// A key as it was kept.
@@ -49,25 +50,10 @@ impl fmt::Display for SourceKey {
     }
 }
 
-/// The 64-bit FNV-1a hash (Fowler, Noll, Vo), which is the same on every machine and in every version.
-fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ProviderKind;
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        // From the reference implementation's test vectors.
-        assert_eq!(fnv_1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv_1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn keys_tell_sources_apart_by_what_they_say() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, PATIENCE, free_port, run};
 use crate::exposition::Exposition;
+use crate::http;
 use crate::{assert_close, wait_for};
 
 use provider::{Mood, Provider, chart, now};
@@ -323,8 +324,66 @@ fn the_same_work_is_ranked_by_place_and_by_time() {
     );
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("40 g/kWh"), "{text}");
+    assert!(text.contains("4 h at 40.0 g/kWh"), "{text}");
     let output =
         run(&["when", "--hours", "4", "--config.file=/dev/null", "--web.listen-address=127.0.0.1:1"], &[]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// A Prometheus server; it is killed when dropped.
+struct Prometheus {
+    child: std::process::Child,
+    port: u16,
+    _files: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let config = files.path().join("prometheus.yml");
+        fs::write(&config, "global: {}\n").unwrap();
+        let port = free_port();
+        let child = std::process::Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", files.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("prometheus, which `make tools` installs");
+        wait_for("Prometheus", PATIENCE, || {
+            http::get(port, "/-/ready", "").is_ok_and(|answer| answer.status == 200).then_some(())
+        });
+        Self { child, port, _files: files }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_gives_intensity_and_overhead() {
+    let prometheus = Prometheus::start();
+    let url = format!("http://127.0.0.1:{}", prometheus.port);
+    let config = format!(
+        "[carbon]\nzone = \"DE\"\nstartup_spread = \"0s\"\npue_url = \"{url}\"\npue_query = \"vector(1.2)\"\n\
+         [[carbon.source]]\nprovider = \"prometheus\"\nurl = \"{url}\"\nquery = \"vector(0.21)\"\nunit = \"kg/kWh\"\n\
+         basis = \"lifecycle\"\n"
+    );
+    let daemon = Daemon::modelled(&config, &[]);
+    let labels =
+        [("provider", "prometheus"), ("grid_zone", "DE"), ("basis", "lifecycle"), ("quality", "measured")];
+    let scrape = wait_for("both figures", PATIENCE, || {
+        let scrape = daemon.scrape();
+        let there = !scrape.select(INTENSITY, &labels).is_empty();
+        (there && scrape.value("wattprint_pue_ratio", &[]) > 1.0).then_some(scrape)
+    });
+    assert_close("intensity", scrape.value(INTENSITY, &labels), 210.0, 1e-9);
+    assert_close("PUE", scrape.value("wattprint_pue_ratio", &[]), 1.2, 0.0);
+    assert_close("configured", scrape.value("wattprint_pue_configured", &[]), 1.0, 0.0);
+    daemon.finish();
 }

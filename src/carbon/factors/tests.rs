@@ -149,6 +149,12 @@ fn beside_live_sources_a_place_that_is_known_otherwise_falls_back_to_a_wider_one
     assert_eq!(place(Some("US-CAL-CISO"), None, Basis::Direct), "US");
     assert_eq!(place(None, None, Basis::Direct), "world");
     assert_eq!(place(None, Some("aws:eu-west-2"), Basis::Direct), "world");
+    // Virginia has a direct figure only, the country has both.
+    assert_eq!(place(None, Some("aws:us-east-1"), Basis::Lifecycle), "US");
+    let constant = FactorSettings { intensity: Some(56.0), ..FactorSettings::default() };
+    assert_eq!(resolve_beside_live(&constant, Basis::Direct), Err(FactorError::NoBasis));
+    let said = FactorSettings { basis: Some(Basis::Direct), ..constant };
+    assert_eq!(resolve_beside_live(&said, Basis::Direct).unwrap().grid.basis, "direct");
     let typo = FactorSettings { zone: Some("Frnace".to_owned()), ..FactorSettings::default() };
     let error = resolve_beside_live(&typo, Basis::Lifecycle).unwrap_err();
     assert!(matches!(error, FactorError::UnknownZone { ref zone, .. } if zone == "Frnace"), "{error}");

@@ -96,7 +96,7 @@ fn clock() -> Clock {
 /// Tells of each call on a channel.
 fn store() -> (Store, Receiver<(usize, Vec<f64>)>) {
     let (calls, called) = channel();
-    let store: Store = Arc::new(move |index, series: &[Arc<GridSeries>]| {
+    let store: Store = Arc::new(move |index, series: &[Arc<GridSeries>], _| {
         let values = series.iter().flat_map(|series| series.slots.slots()).map(|slot| slot.intensity.0);
         let _ = calls.send((index, values.collect()));
     });

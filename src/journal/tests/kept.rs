@@ -6,6 +6,11 @@ use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
 
 use super::*;
 use crate::carbon::providers::believable;
+use crate::journal::writer::PAUSE;
+
+fn now() -> UnixTime {
+    UnixTime::from_seconds(NOW)
+}
 
 fn kept(journal: &Journal) -> Vec<(SourceKey, Vec<GridSeries>)> {
     let kept = journal.load_series().unwrap();
@@ -186,13 +191,12 @@ fn the_writer_tells_the_first_failure_and_the_recovery() {
                 "CREATE TRIGGER broken BEFORE INSERT ON grid_slot BEGIN SELECT RAISE(ABORT, 'broken'); END",
             )
             .unwrap();
-        writer.save(0, &[series("DE", &[1.0])]);
-        writer.save(1, &[series("FR", &[1.0])]);
+        writer.save(0, &[series("DE", &[1.0])], now());
+        writer.save(1, &[series("FR", &[1.0])], now());
         other.execute_batch("DROP TRIGGER broken").unwrap();
-        writer.save(0, &[series("DE", &[2.0])]);
-        writer.save(1, &[series("FR", &[2.0])]);
-        writer.save(0, &[]);
-        writer.save(2, &[series("IT", &[2.0])]);
+        writer.save(0, &[series("DE", &[2.0])], now());
+        writer.save(1, &[series("FR", &[2.0])], now());
+        writer.save(2, &[series("IT", &[2.0])], now());
     });
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -210,7 +214,11 @@ fn threads_share_the_writer() {
     std::thread::scope(|scope| {
         for (place, zone) in zones.into_iter().enumerate() {
             let save = Arc::clone(&save);
-            scope.spawn(move || (1..20).for_each(|grams| save(place, &[series(zone, &[f64::from(grams)])])));
+            scope.spawn(move || {
+                for turn in 1..20_u32 {
+                    save(place, &[series(zone, &[f64::from(turn)])], now().after(PAUSE * turn));
+                }
+            });
         }
     });
     drop(save);
@@ -219,6 +227,30 @@ fn threads_share_the_writer() {
     for zone in zones {
         let expected = (key(zone), vec![(*series(zone, &[19.0])).clone()]);
         assert!(kept.contains(&expected), "{zone}");
+    }
+}
+
+#[test]
+fn a_source_is_saved_now_and_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = JournalWriter::new(open(dir.path()), vec![key("DE")]);
+    let second = Duration::from_secs(1);
+    for (grams, time) in [
+        (1.0, now()),
+        (2.0, now().after(PAUSE - second)),
+        (3.0, now().after(PAUSE)),
+        (4.0, now().after(PAUSE + second)),
+        // Set back.
+        (5.0, now()),
+    ] {
+        writer.save(0, &[series("DE", &[grams])], time);
+        let expected = match grams {
+            2.0 => 1.0,
+            4.0 => 3.0,
+            saved => saved,
+        };
+        let kept = writer.journal().load_series().unwrap().take(&key("DE"));
+        assert_eq!(kept, [(*series("DE", &[expected])).clone()], "{grams}");
     }
 }
 
