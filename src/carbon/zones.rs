@@ -98,7 +98,7 @@ pub struct CloudRegion {
     pub factor: ZoneFactor,
 }
 
-/// The factors of all grid zones that are known on this basis, with [`WORLD`], in the table's order.
+/// The factors of all grid zones that are known on this basis, with the world, in the table's order.
 pub fn all(basis: Basis) -> impl Iterator<Item = ZoneFactor> {
     rows::<GridRow>(GRID).filter(move |row| row.basis == basis).map(ZoneFactor::from)
 }
