@@ -19,9 +19,9 @@ mod clock;
 mod quote;
 
 pub use address::check_address;
-pub use clock::clock_skew;
 pub(in crate::carbon) use quote::brief;
 
+use self::clock::clock_skew;
 use self::quote::{Confidences, RECOGNIZABLE};
 
 /// From the name's resolution to the last byte.
@@ -91,7 +91,7 @@ impl Request {
 
     /// Hides a text in messages that isn't in the request as it is.
     #[must_use]
-    pub fn confidential(mut self, text: &Secret) -> Self {
+    pub(super) fn confidential(mut self, text: &Secret) -> Self {
         self.confidential.push(text.clone());
         self
     }
@@ -181,7 +181,7 @@ impl HttpClient {
 
     /// How far the clock of the one that was asked last is off this node's, if that is more than any request's duration
     /// explains.
-    pub fn skew(&self) -> Option<Duration> {
+    pub(super) fn skew(&self) -> Option<Duration> {
         self.seen().skew
     }
 
@@ -268,7 +268,7 @@ impl Answer {
     }
 
     /// An error about the answer's content, with the address before its text.
-    pub fn blame(&self, error: &FetchError) -> FetchError {
+    pub(super) fn blame(&self, error: &FetchError) -> FetchError {
         self.fault(error.result, &error.text)
     }
 

@@ -24,7 +24,7 @@ const SLOW: Duration = Duration::from_secs(3600);
 /// The wait after a file couldn't be read: somebody may be about to put it there, and no provider is bothered.
 const FILE: Duration = Duration::from_secs(60);
 /// The longest that a provider's own word (`Retry-After`) is obeyed.
-pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// So much later than its turn a request may begin without losing the next one; see [`Schedule::aligned`].
 const SLACK: Duration = Duration::from_secs(5);
 /// No round of requests takes longer than this; where it seems to, the wall clock was set in between.
@@ -34,14 +34,14 @@ const WITHDRAWN: u32 = 8;
 
 /// A number that stays the same for the same texts on every machine and in every version, and differs for others:
 /// FNV-1a (Fowler, Noll and Vo) of 64 bits.
-pub fn identity(parts: &[&str]) -> u64 {
+pub(crate) fn identity(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// When one source is asked by one node.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     floor: Duration,
     period: Duration,
     /// The node's turn within each period of the wall clock.
@@ -56,7 +56,7 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of the node and source that `identity` stands for. `rng` jitters what happens to many nodes at the
     /// same moment, so it must differ between nodes.
-    pub fn new(pace: Pace, identity: u64, rng: Rng) -> Self {
+    pub(super) fn new(pace: Pace, identity: u64, rng: Rng) -> Self {
         let floor = pace.floor.max(SHORTEST);
         let period = pace.period.max(floor);
         let mut fixed = Rng::with_seed(identity);
@@ -66,7 +66,7 @@ impl Schedule {
 
     /// How long to wait for the first request: some part of `startup_spread`, or, with data kept from an earlier run,
     /// of a period or 5 min, whichever is shorter. Each node has its own, and the same at each start.
-    pub fn first(&self, has_data: bool, startup_spread: Duration) -> Duration {
+    pub(super) fn first(&self, has_data: bool, startup_spread: Duration) -> Duration {
         let spread = if has_data { self.period.min(KEPT_SPREAD) } else { startup_spread };
         spread.mul_f64(self.turn)
     }
@@ -80,7 +80,7 @@ impl Schedule {
     /// what the provider asks for (up to 1 h). A failure that somebody must mend makes it wait 45 to 75 min, an
     /// unreadable file up to 1 min. 401 after success is first taken for asking too much, since Electricity Maps answers
     /// so when calls overlap.
-    pub fn next(&mut self, asked: UnixTime, now: UnixTime, failure: Option<&FetchError>) -> Duration {
+    pub(super) fn next(&mut self, asked: UnixTime, now: UnixTime, failure: Option<&FetchError>) -> Duration {
         self.succeeded |= failure.is_none();
         let Some(error) = failure.filter(|error| error.result != FetchResult::Empty) else {
             self.failures = 0;

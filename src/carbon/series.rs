@@ -113,14 +113,14 @@ impl Series {
 
     /// Takes in what an earlier answer says, which comes late: it counts where it is of better quality, or where nothing
     /// is known.
-    pub fn insert_earlier(&mut self, mut slots: Self) {
+    pub(super) fn insert_earlier(&mut self, mut slots: Self) {
         slots.insert(self.slots.drain(..));
         *self = slots;
     }
 
     /// Forgets what is long past, and what is more than a series may hold: the past first, then the far future. What has
     /// passed with the same value and quality becomes one slot.
-    pub fn prune(&mut self, now: UnixTime) {
+    pub(super) fn prune(&mut self, now: UnixTime) {
         let from = now.before(KEPT);
         self.slots.retain(|slot| slot.end > from);
         self.slots.dedup_by(|later, earlier| {
@@ -148,12 +148,12 @@ impl Series {
     }
 
     /// The last slot that had ended by then.
-    pub fn last_before(&self, time: UnixTime) -> Option<&Slot> {
+    pub(super) fn last_before(&self, time: UnixTime) -> Option<&Slot> {
         self.slots.get(self.first_ending_after(time).checked_sub(1)?)
     }
 
     /// The next moment after `time` at which a slot begins or ends.
-    pub fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
+    pub(super) fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
         let slot = self.slots.get(self.first_ending_after(time))?;
         Some(if slot.start > time { slot.start } else { slot.end })
     }

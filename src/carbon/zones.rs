@@ -16,7 +16,7 @@ const GRID: &str = include_str!("../../data/grid_intensity.csv");
 const CLOUD: &str = include_str!("../../data/cloud_regions.csv");
 
 /// The code of the row that stands for the whole world.
-pub const WORLD: &str = "world";
+pub(super) const WORLD: &str = "world";
 
 /// At most this many near misses are offered for a code that isn't known.
 const SUGGESTIONS: usize = 6;
@@ -51,7 +51,7 @@ pub struct TableError;
 /// The factor of a grid zone, whatever the case of `code`. Without a `basis`, life-cycle figures come first.
 ///
 /// `None` where the zone isn't known, or not on that basis.
-pub fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
+pub(super) fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
     let mut other = None;
     for row in rows::<GridRow>(GRID).filter(|row| row.zone.eq_ignore_ascii_case(code.trim())) {
         match basis {
@@ -67,7 +67,7 @@ pub fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
 /// the grid zone that the region is in.
 ///
 /// `None` where the region isn't known, or not on that basis.
-pub fn by_cloud_region(provider: &str, region: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
+pub(super) fn by_cloud_region(provider: &str, region: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
     let row = cloud_row(provider, region)?;
     row.own_factor(basis).or_else(|| by_zone(&row.zone, basis))
 }
@@ -98,13 +98,13 @@ pub struct CloudRegion {
     pub factor: ZoneFactor,
 }
 
-/// The factors of all grid zones that are known on this basis, with [`WORLD`], in the table's order.
+/// The factors of all grid zones that are known on this basis, with the world, in the table's order.
 pub fn all(basis: Basis) -> impl Iterator<Item = ZoneFactor> {
     rows::<GridRow>(GRID).filter(move |row| row.basis == basis).map(ZoneFactor::from)
 }
 
 /// All cloud regions whose factor is known on this basis, in the table's order.
-pub fn all_cloud_regions(basis: Basis) -> impl Iterator<Item = CloudRegion> {
+pub(super) fn all_cloud_regions(basis: Basis) -> impl Iterator<Item = CloudRegion> {
     let zones: HashMap<Arc<str>, ZoneFactor> =
         all(basis).map(|zone| (Arc::clone(&zone.zone), zone)).collect();
     rows::<CloudRow>(CLOUD).filter_map(move |row| {
@@ -115,7 +115,7 @@ pub fn all_cloud_regions(basis: Basis) -> impl Iterator<Item = CloudRegion> {
 
 /// Zone codes that somebody who wrote `code` may have meant, best first: the zone of that name or with those
 /// initials, the country of an unknown subdivision, a part of a known one, a typing slip.
-pub fn suggestions(code: &str) -> Vec<String> {
+pub(super) fn suggestions(code: &str) -> Vec<String> {
     let wanted = code.trim().to_lowercase();
     if wanted.is_empty() {
         return Vec::new();
@@ -144,7 +144,7 @@ pub fn suggestions(code: &str) -> Vec<String> {
 
 /// Cloud regions as `provider:region` that somebody who wrote these may have meant: typing slips within the
 /// provider, or the same region at another one.
-pub fn cloud_suggestions(provider: &str, region: &str) -> Vec<String> {
+pub(super) fn cloud_suggestions(provider: &str, region: &str) -> Vec<String> {
     let (provider, region) = (provider.trim().to_lowercase(), region.trim().to_lowercase());
     let rank = |row: &CloudRow| {
         let same_provider = row.provider == provider;

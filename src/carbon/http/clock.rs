@@ -11,7 +11,7 @@ use crate::units::UnixTime;
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// How far the clock of an answer's maker is off `now`, if by more than 5 min.
-pub fn clock_skew(answer_date: UnixTime, now: UnixTime) -> Option<Duration> {
+pub(super) fn clock_skew(answer_date: UnixTime, now: UnixTime) -> Option<Duration> {
     let skew = answer_date.since(now).max(now.since(answer_date));
     (skew > TOLERANCE).then_some(skew)
 }

@@ -17,15 +17,15 @@ use crate::carbon::http::HttpClient;
 use crate::config::{ProviderKind, Source};
 use crate::units::UnixTime;
 
-/// The key in a rig's file.
-pub(super) const KEY: &str = "hunter2";
-
 mod odd;
 pub(super) mod own;
 
 pub(super) use odd::mutated;
 
 use self::odd::{count, odd_value, replace};
+
+/// The key in a rig's file.
+pub(super) const KEY: &str = "hunter2";
 
 /// What statuses mean to every provider; a few have more to say about the first two.
 pub(super) const STATUSES: [(u16, FetchResult); 10] = [
