@@ -77,16 +77,23 @@ pub(super) fn carbon(loaded: &Loaded, purpose: Purpose) -> Result<Carbon, CliErr
     let fallback = fallback(loaded, basis.filter(|_| !sources.is_empty()))?;
     let market = Market::from_settings(&loaded.settings.market)
         .map_err(|error| CliError::setting(&loaded.origins, error.key(), error.to_string()))?;
-    let pue = PueSource::from_settings(settings)
-        .map_err(|error| CliError::setting(&loaded.origins, error.key, error.to_string()))?;
-    let pue = pue.map(|source| Ok((source, HttpClient::new(None)?))).transpose();
-    let pue = pue.map_err(|error: FetchError| {
-        CliError::setting(&loaded.origins, "carbon.pue_url", error.to_string())
-    })?;
+    let pue = pue(loaded)?;
     let windows = loaded.settings.market.windows_file.as_ref().map(WindowsFile::new);
     let wue = settings.wue.map(LitresPerKwh);
     let pricer = Pricer::new(fallback, basis, settings.max_age, market, wue);
     Ok(Carbon { pricer, work: Work { sources, pue, windows } })
+}
+
+/// Where the overhead is read from, if it isn't a constant, and by what.
+///
+/// # Errors
+/// A setting that can't be used.
+pub(super) fn pue(loaded: &Loaded) -> Result<Option<(PueSource, HttpClient)>, CliError> {
+    let source = PueSource::from_settings(&loaded.settings.carbon)
+        .map_err(|error| CliError::setting(&loaded.origins, error.key, error.to_string()))?;
+    let with_client = source.map(|source| Ok((source, HttpClient::new(None)?))).transpose();
+    with_client
+        .map_err(|error: FetchError| CliError::setting(&loaded.origins, "carbon.pue_url", error.to_string()))
 }
 
 /// What a relay makes of the settings: it measures nothing.
@@ -140,7 +147,7 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
 }
 
 /// Whether two zones are of different countries, where both begin with a country's code.
-fn is_elsewhere(zone: &str, other: &str) -> bool {
+pub(super) fn is_elsewhere(zone: &str, other: &str) -> bool {
     let country = |zone: &str| {
         let code = zone.split('-').next().unwrap_or_default();
         (code.len() == 2 && code.chars().all(|c| c.is_ascii_uppercase())).then(|| code.to_owned())

@@ -13,7 +13,7 @@ use clap::ArgMatches;
 use self::answer::{Question, Work};
 use self::ask::ask;
 pub(super) use self::ask::daemon;
-use crate::cli::{CliError, quantity};
+use crate::cli::{CliError, carbon, quantity};
 use crate::config::Loaded;
 use crate::sampler::Clock;
 use crate::units::{Microjoules, Pue, UnixTime, Watts};
@@ -37,11 +37,13 @@ pub(super) fn length(text: &str) -> Result<Duration, &'static str> {
 /// Answers what the options ask.
 pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) -> Result<ExitCode, CliError> {
     let now = UnixTime::since_epoch(Clock::new()?.unix());
-    let carbon = &loaded.settings.carbon;
     // The command line requires it.
     let length = options.get_one::<Duration>("hours").copied().unwrap_or(SHORTEST);
-    let work = energy(options, length)?.map(|energy| Work { energy, pue: Pue(carbon.pue.unwrap_or(1.0)) });
-    let question = Question { now, length, basis: carbon.basis, work };
+    let work = match energy(options, length)? {
+        Some(energy) => Some(Work { energy, pue: pue(loaded)? }),
+        None => None,
+    };
+    let question = Question { now, length, basis: loaded.settings.carbon.basis, work };
     let places = ask::places(&loaded.settings, options.get_one::<String>("daemon").map(String::as_str));
     let answer =
         answer::first(&question, &places, |place| ask(place, loaded, now)).map_err(CliError::NoForecast)?;
@@ -52,6 +54,13 @@ pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) ->
         text::write(&answer, out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The facility's overhead, read as the daemon does; while it can't be, what holds for the daemon then.
+fn pue(loaded: &Loaded) -> Result<Pue, CliError> {
+    let constant = Pue(loaded.settings.carbon.pue.unwrap_or(1.0));
+    let read = carbon::pue(loaded)?.and_then(|(source, http)| source.read(&http).ok());
+    Ok(read.unwrap_or(constant))
 }
 
 /// The energy of the work, given as such or as a power over the length.

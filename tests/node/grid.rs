@@ -45,30 +45,26 @@ fn rate(before: &Exposition, after: &Exposition, family: &str) -> f64 {
 #[test]
 fn energy_is_priced_by_what_the_provider_says_and_the_forecast_is_on_show() {
     let forecast: Vec<f64> = (0..48).map(|hour| if (5..9).contains(&hour) { 40.0 } else { 300.0 }).collect();
-    let provider = Provider::new(Mood::Says(200, chart(&[250.0, 123.0], &forecast)));
+    let hour = u32::try_from(now() / 3_600).unwrap();
+    let provider = Provider::new(Mood::Says(200, chart(&[250.0, 123.0, 123.0], &forecast)));
     let daemon = Daemon::modelled(&charts(&provider), &[]);
     let before = until(&daemon, "measured");
     let labels = [("grid_zone", "DE"), ("provider", "energy_charts"), ("basis", "lifecycle")];
-    let minute = now() % 3_600 / 60;
-    if minute < 59 {
-        assert_close("intensity", before.value(INTENSITY, &labels), 123.0, 0.0);
-        daemon.ticks(2);
-        let after = daemon.scrape();
-        assert_close("grams", rate(&before, &after, GRAMS), 123.0 * 1.5, 1e-6);
-        let ahead =
-            |hours: &str| after.value("wattprint_grid_forecast_grams_per_kwh", &[("hours_ahead", hours)]);
-        assert_close("5 h ahead", ahead("5"), 300.0, 0.0);
-        assert_close("6 h ahead", ahead("6"), 40.0, 0.0);
-        assert_close(
-            "best 4 h",
-            after.value("wattprint_grid_best_window_grams_per_kwh", &[("hours", "4")]),
-            40.0,
-            1e-9,
-        );
-        let start = after.value("wattprint_grid_best_window_start_timestamp_seconds", &[("hours", "4")]);
-        let hour = u32::try_from(now() / 3_600).unwrap();
-        assert_close("its start", start, f64::from(hour + 6) * 3_600.0, 0.0);
-    }
+    assert_close("intensity", before.value(INTENSITY, &labels), 123.0, 0.0);
+    daemon.ticks(2);
+    let after = daemon.scrape();
+    assert_close("grams", rate(&before, &after, GRAMS), 123.0 * 1.5, 1e-6);
+    let four = [("hours", "4")];
+    assert_close("best 4 h", after.value("wattprint_grid_best_window_grams_per_kwh", &four), 40.0, 1e-9);
+    let start = after.value("wattprint_grid_best_window_start_timestamp_seconds", &four);
+    assert_close("its start", start, f64::from(hour + 7) * 3_600.0, 0.0);
+    let ahead = ((start - after.value("wattprint_sample_timestamp_seconds", &[])) / 3_600.0).ceil();
+    let of = |hours: f64| {
+        let hours = format!("{hours:.0}");
+        after.value("wattprint_grid_forecast_grams_per_kwh", &[("hours_ahead", hours.as_str())])
+    };
+    assert_close("the hour before it", of(ahead - 1.0), 300.0, 0.0);
+    assert_close("its first hour", of(ahead), 40.0, 0.0);
     let fetched = [("provider", "energy_charts"), ("grid_zone", "DE"), ("result", "success")];
     assert_close("fetches", before.value(FETCHES, &fetched), 1.0, 0.0);
     assert!(before.value("wattprint_grid_carbon_intensity_age_seconds", &[]) < 60.0);
@@ -111,7 +107,7 @@ fn a_provider_that_misbehaves_costs_nothing_but_freshness() {
 #[test]
 fn what_was_fetched_survives_a_restart() {
     let state = tempfile::tempdir().unwrap();
-    let provider = Provider::new(Mood::Says(200, chart(&[77.0, 77.0], &[77.0; 6])));
+    let provider = Provider::new(Mood::Says(200, chart(&[77.0; 3], &[77.0; 6])));
     let directory = format!("--state.dir={}", state.path().display());
     let daemon = Daemon::modelled(&charts(&provider), &[&directory]);
     until(&daemon, "measured");
@@ -135,7 +131,7 @@ fn a_corrupt_state_is_set_aside_and_said() {
     let state = tempfile::tempdir().unwrap();
     let database = state.path().join("wattprint.sqlite");
     fs::write(&database, "this is no database, whatever its name says".repeat(100)).unwrap();
-    let provider = Provider::new(Mood::Says(200, chart(&[77.0, 77.0], &[77.0; 6])));
+    let provider = Provider::new(Mood::Says(200, chart(&[77.0; 3], &[77.0; 6])));
     let directory = format!("--state.dir={}", state.path().display());
     let daemon = Daemon::modelled(&charts(&provider), &[&directory]);
     until(&daemon, "measured");
@@ -154,7 +150,7 @@ fn a_corrupt_state_is_set_aside_and_said() {
 
 #[test]
 fn a_state_directory_that_can_not_be_used_stops_nothing() {
-    let provider = Provider::new(Mood::Says(200, chart(&[77.0, 77.0], &[77.0; 6])));
+    let provider = Provider::new(Mood::Says(200, chart(&[77.0; 3], &[77.0; 6])));
     let daemon = Daemon::modelled(&charts(&provider), &["--state.dir=/dev/null/nowhere"]);
     until(&daemon, "measured");
     assert!(daemon.log().contains("/dev/null/nowhere"), "{}", daemon.log());
@@ -163,7 +159,7 @@ fn a_state_directory_that_can_not_be_used_stops_nothing() {
 
 #[test]
 fn others_read_from_a_relay_and_name_the_origin() {
-    let provider = Provider::new(Mood::Says(200, chart(&[88.0, 88.0], &[88.0; 6])));
+    let provider = Provider::new(Mood::Says(200, chart(&[88.0; 3], &[88.0; 6])));
     let relay = Daemon::configured(&charts(&provider), &["relay"]);
     wait_for("the relay's series", PATIENCE, || {
         relay.get("/api/v1/grid").text().contains("energy_charts").then_some(())
@@ -278,6 +274,15 @@ fn sources_that_do_not_fit_are_refused_in_one_line() {
             &["carbon.source[1]", "energy_charts", "direct"][..],
         ),
         (
+            "[[carbon.source]]\nprovider = \"energy_charts\"\nzone = \"DE\"\n[[carbon.source]]\n\
+             provider = \"energy_charts\"\nzone = \"FR\"\n",
+            &["carbon.source[1].zone", "FR is another country than DE"][..],
+        ),
+        (
+            "[carbon]\nintensity = 56\n[[carbon.source]]\nprovider = \"neso\"\n",
+            &["carbon.basis", "carbon.intensity"][..],
+        ),
+        (
             "[[carbon.source]]\nprovider = \"electricity_maps\"\nzone = \"DE\"\n",
             &["carbon.source[0].token_file"][..],
         ),
@@ -315,7 +320,7 @@ fn the_same_work_is_ranked_by_place_and_by_time() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("lifecycle") && text.contains("direct"), "{text}");
     let forecast: Vec<f64> = (0..48).map(|hour| if (5..9).contains(&hour) { 40.0 } else { 300.0 }).collect();
-    let provider = Provider::new(Mood::Says(200, chart(&[250.0, 200.0], &forecast)));
+    let provider = Provider::new(Mood::Says(200, chart(&[250.0, 200.0, 200.0], &forecast)));
     let directory = tempfile::tempdir().unwrap();
     let output = with_file(
         directory.path(),

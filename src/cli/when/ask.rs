@@ -1,6 +1,8 @@
 //! Where forecasts come from: a daemon that has them already, else the configured sources.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::carbon::fetch::fetch_once;
 use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
@@ -9,6 +11,9 @@ use crate::carbon::providers::{Fetched, relay};
 use crate::cli::carbon;
 use crate::config::{Loaded, Settings, Source};
 use crate::units::UnixTime;
+
+/// So many zones are named where the wanted one isn't there.
+const NAMED: usize = 10;
 
 /// Someone to be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +66,11 @@ fn reachable(listen: &str) -> String {
 /// What someone knows. The error names who it is.
 pub(super) fn ask(place: &Place<'_>, loaded: &Loaded, now: UnixTime) -> Result<Vec<GridSeries>, String> {
     match place {
-        Place::Daemon(address) => ask_daemon(address, now).map_err(|error| error.to_string()),
+        Place::Daemon(address) => {
+            let series = ask_daemon(address, now).map_err(|error| error.to_string())?;
+            of_place(series, loaded.settings.carbon.zone.as_deref())
+                .map_err(|problem| format!("{place}: {problem}"))
+        }
         Place::Source(number, entry) => {
             let error = |error: &dyn fmt::Display| format!("{place}: {error}");
             let mut source = carbon::source(loaded, (*number, entry), loaded.settings.carbon.basis)
@@ -71,11 +80,62 @@ pub(super) fn ask(place: &Place<'_>, loaded: &Loaded, now: UnixTime) -> Result<V
     }
 }
 
+/// The series of the place that is meant: a relay has those of several.
+fn of_place(series: Vec<GridSeries>, zone: Option<&str>) -> Result<Vec<GridSeries>, String> {
+    let zones: BTreeSet<Arc<str>> = series.iter().map(|series| Arc::clone(&series.zone)).collect();
+    let named = || zones.iter().map(|zone| &**zone).take(NAMED).collect::<Vec<_>>().join(", ");
+    let Some(zone) = zone else {
+        return match zones.len() {
+            0 | 1 => Ok(series),
+            _ => Err(format!("has several zones ({}): name one with --carbon.zone", named())),
+        };
+    };
+    let is_named = zones.iter().any(|known| known.eq_ignore_ascii_case(zone));
+    let fits = |known: &str| {
+        if is_named { known.eq_ignore_ascii_case(zone) } else { !carbon::is_elsewhere(known, zone) }
+    };
+    let fitting: Vec<GridSeries> = series.into_iter().filter(|series| fits(&series.zone)).collect();
+    if fitting.is_empty() && !zones.is_empty() {
+        return Err(format!("has nothing for {zone}, only for {}", named()));
+    }
+    Ok(fitting)
+}
+
 fn ask_daemon(address: &str, now: UnixTime) -> Result<Vec<GridSeries>, FetchError> {
     let answer = HttpClient::new(None)?.get(&Request::new(format!("{address}{}", relay::PATH)))?.ok()?;
     let Fetched { series, warnings } = relay::received(&answer, now)?;
     match warnings.first() {
         Some(why) if series.is_empty() => Err(answer.fault(FetchResult::Empty, why)),
         _ => Ok(series),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carbon::grid::Signal;
+    use crate::carbon::series::Series;
+
+    #[test]
+    fn only_the_place_that_is_meant_answers() {
+        let series = |zone: &str| GridSeries {
+            provider: "relay".into(),
+            zone: zone.into(),
+            signal: Signal::AverageLifecycle,
+            accounting: "".into(),
+            fetched_at: UnixTime::default(),
+            slots: Series::default(),
+        };
+        let of = |zones: &[&str], zone| {
+            let chosen = of_place(zones.iter().map(|zone| series(zone)).collect(), zone)?;
+            Ok::<_, String>(chosen.iter().map(|series| series.zone.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["DE"], None).unwrap(), ["DE"]);
+        assert_eq!(of(&["DE", "FR"], Some("fr")).unwrap(), ["FR"]);
+        // The zones of one provider within a country have names of their own.
+        assert_eq!(of(&["US-CAL-CISO", "FR"], Some("US-CA")).unwrap(), ["US-CAL-CISO"]);
+        assert_eq!(of(&[], Some("FR")).unwrap(), Vec::<String>::new());
+        assert!(of(&["DE", "FR"], None).unwrap_err().contains("several zones (DE, FR)"));
+        assert!(of(&["DE"], Some("FR")).unwrap_err().contains("nothing for FR, only for DE"));
     }
 }

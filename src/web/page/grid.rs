@@ -51,7 +51,13 @@ pub(super) fn write(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
             Some(at) => write!(html, "last success {} ago", Age(now.since(at)))?,
             None => html.write_str("no success yet")?,
         }
-        writeln!(html, "{}</li>", if source.last_error.is_some() { ", failing" } else { "" })?;
+        if let Some(error) = source.last_error {
+            write!(html, ", failing ({})", error.as_str())?;
+            if let Some(remedy) = error.remedy() {
+                write!(html, ": {}", Escaped(remedy))?;
+            }
+        }
+        html.write_str("</li>\n")?;
     }
     html.write_str("</ul>\n")
 }
@@ -117,7 +123,7 @@ mod tests {
         for expected in [
             "Grid: 44 g/kWh, measured, zone FR, lifecycle, by electricity_maps, heard 7 min ago.",
             "PUE 1.20. Market-based: 11 g/kWh.",
-            "<li>electricity_maps for FR: last success 7 min ago, failing</li>",
+            "<li>electricity_maps for FR: last success 7 min ago, failing (timeout): check that",
             "<li>watttime for FR: no success yet</li>",
         ] {
             assert!(html.contains(expected), "{expected} isn't in {html}");

@@ -68,10 +68,8 @@ fn a_reused_pid_never_inherits() {
     write_stat(dir.path(), 10, "first", 0, 500, 7);
     let mut table = table(dir.path());
     tick(&mut table);
-    // A fixture keeps the inode of the directory, so only the falling clock gives it away; a directory made
-    // anew has another inode, as in procfs.
-    fs::remove_dir_all(dir.path().join("10")).unwrap();
-    fs::create_dir(dir.path().join("placeholder")).unwrap();
+    // While the old directory is still there, the new one gets another inode, as in procfs.
+    fs::rename(dir.path().join("10"), dir.path().join("gone")).unwrap();
     write_stat(dir.path(), 10, "second", 0, 900, 8);
     let changes = tick(&mut table);
     let process = find(&table, 10).unwrap();

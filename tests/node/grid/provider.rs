@@ -90,11 +90,11 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// An answer in the shape of Energy-Charts, hour by hour: what was measured up to and with the present hour, and the forecast
-/// from there.
+/// An answer in the shape of Energy-Charts, hour by hour: what was measured up to and with the hour after the present one, so
+/// that a test may run over the end of an hour, and the forecast from there.
 pub(super) fn chart(measured: &[f64], forecast: &[f64]) -> String {
     let past = u64::try_from(measured.len()).unwrap();
-    let first = now() / 3_600 * 3_600 - (past - 1) * 3_600;
+    let first = (now() / 3_600 + 2 - past) * 3_600;
     let hours = past + u64::try_from(forecast.len()).unwrap();
     let starts: Vec<u64> = (0..hours).map(|hour| first + hour * 3_600).collect();
     let nulls = |count: usize| vec![serde_json::Value::Null; count];
