@@ -258,6 +258,8 @@ pub struct GridState {
     pub sources: Vec<SourceState>,
     /// The facility's overhead, as it was read over time, the oldest first; empty where it isn't read from anywhere.
     pub pue: Vec<Step<Pue>>,
+    /// When it was last read.
+    pub pue_read: Option<UnixTime>,
     /// How reading it failed the last time.
     pub pue_error: Option<FetchResult>,
     /// The windows of contracts, as they were last read since the start; absent where they weren't.

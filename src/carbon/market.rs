@@ -51,6 +51,12 @@ pub enum MarketError {
          is): put it into the file's column {0}, or remove one of the two"
     )]
     BesideWindows(&'static str),
+    /// Nothing says what is covered.
+    #[error(
+        "market.residual: is for what contracts don't cover, but nothing says what they do: give market.share, \
+         market.intensity or market.windows_file, too (market.share = 0 for no contracts at all)"
+    )]
+    NothingCovered,
     /// The file of windows can't be used.
     #[error("market.windows_file: {0}")]
     Windows(#[from] WindowsError),
@@ -61,6 +67,7 @@ impl MarketError {
     pub const fn key(&self) -> &'static str {
         match self {
             Self::BesideWindows(_) | Self::Windows(_) => "market.windows_file",
+            Self::NothingCovered => "market.residual",
         }
     }
 }
@@ -80,7 +87,8 @@ impl Market {
                 let windows = WindowsFile::new(path).read()?.unwrap_or_default();
                 Ok(Self::matched(windows, residual))
             }
-            (None, None, None) => Ok(Self { residual, ..Self::default() }),
+            (None, None, None) if residual.is_some() => Err(MarketError::NothingCovered),
+            (None, None, None) => Ok(Self::default()),
             (None, share, intensity) => {
                 let cover = Cover { share: share.unwrap_or(1.0), intensity: intensity.unwrap_or_default() };
                 Ok(Self::constant(cover, residual))

@@ -18,6 +18,9 @@ use crate::units::{GramsPerKwh, LitresPerKwh, Pue, UnixTime};
 /// No interval is split into more pieces than this; the rest is priced as its last moment.
 const MAX_PIECES: usize = 10_000;
 
+/// An overhead that can't be read any more holds for this long; it changes with the weather.
+const PUE_HOLDS: Duration = Duration::from_secs(24 * 3_600);
+
 /// What one kilowatt-hour of IT energy in an interval causes; the facility's overhead is in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
@@ -103,13 +106,18 @@ impl Pricer {
 
     /// The facility's overhead at a moment.
     pub fn pue_at(&self, time: UnixTime) -> Pue {
-        let read = self.state.pue.iter().rev().find(|step| step.from <= time);
-        read.map_or(self.fallback.pue, |step| step.value)
+        self.pue_read_at(time).unwrap_or(self.fallback.pue)
+    }
+
+    /// The overhead that was read, unless that was too long ago.
+    fn pue_read_at(&self, time: UnixTime) -> Option<Pue> {
+        self.state.pue_read.filter(|read| time < read.after(PUE_HOLDS))?;
+        self.state.pue.iter().rev().find(|step| step.from <= time).map(|step| step.value)
     }
 
     /// Whether that is the operator's word, or else 1 for want of any.
     pub fn is_pue_configured(&self, time: UnixTime) -> bool {
-        self.fallback.pue_configured || self.state.pue.iter().any(|step| step.from <= time)
+        self.fallback.pue_configured || self.pue_read_at(time).is_some()
     }
 
     /// The market-based factor at a moment, without the facility's overhead; absent where nothing is known of contracts.
@@ -182,6 +190,7 @@ impl Pricer {
             [series.slots.next_border(time), stale]
         });
         let of_pue = self.state.pue.iter().map(|step| Some(step.from));
+        let of_pue = of_pue.chain([self.state.pue_read.map(|read| read.after(PUE_HOLDS))]);
         let borders = of_series.chain(of_pue).chain([self.market.next_border(time)]);
         borders.flatten().filter(|border| *border > time).min()
     }

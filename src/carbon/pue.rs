@@ -95,6 +95,7 @@ pub fn note(state: &mut GridState, now: UnixTime, pue: Pue) {
     let border = now.before(KEPT);
     let outdated = steps.partition_point(|step| step.from < border).saturating_sub(1);
     steps.drain(..outdated);
+    state.pue_read = Some(now);
     state.pue_error = None;
 }
 

@@ -146,6 +146,21 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
     Ok((sources, basis))
 }
 
+/// What to say where the figure that stands in for live ones is of another place than the node.
+pub(super) fn poor_stand_in(loaded: &Loaded, pricer: &Pricer) -> Option<String> {
+    let grid = &pricer.fallback().grid;
+    let settings = &loaded.settings.carbon;
+    let is_own = settings.intensity.is_some()
+        || settings.zone.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case(&grid.zone));
+    (!is_own).then(|| {
+        format!(
+            "while no live source knows, {} g/kWh stands in, the {} yearly average of {}: set carbon.intensity and \
+             carbon.basis to a figure of your grid, if that is far from it",
+            grid.intensity.0, grid.basis, grid.zone
+        )
+    })
+}
+
 /// Whether two zones are of different countries, where both begin with a country's code.
 pub(super) fn is_elsewhere(zone: &str, other: &str) -> bool {
     let country = |zone: &str| {
@@ -189,8 +204,11 @@ pub(super) fn source(
 }
 
 fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {
-    let text = format!("carbon.source[{number}].{key}: {problem}");
-    CliError::setting(&loaded.origins, "carbon.source", text)
+    let entry = format!("carbon.source[{number}]");
+    let key = format!("{entry}.{key}");
+    let known = [&key, &entry].into_iter().find(|key| loaded.origins.of(key).is_some());
+    let place = known.map_or("carbon.source", String::as_str);
+    CliError::setting(&loaded.origins, place, format!("{key}: {problem}"))
 }
 
 /// What holds while no live source knows; `beside` is what the live sources count.

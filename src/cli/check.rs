@@ -3,6 +3,7 @@
 mod findings;
 mod gpus;
 mod grid;
+mod hardware;
 mod text;
 
 use std::io::Write;
@@ -139,6 +140,8 @@ struct CarbonReport {
     notice: Option<String>,
     /// How live sources answered, and where else figures are read from.
     sources: Vec<Finding>,
+    /// Embodied emissions, where they are counted: which parts have a figure.
+    hardware: Vec<Finding>,
 }
 
 /// Looks at everything, prints what was found, and gives the exit code that tells it.
@@ -216,7 +219,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot, sources: 
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
         cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
         processes: findings::processes(settings, sampler, snapshot, error("process")),
-        carbon: carbon_report(sampler, sources),
+        carbon: carbon_report(sampler, snapshot, sources),
     }
 }
 
@@ -248,7 +251,7 @@ fn meter_report(status: &MeterStatus, survey: Option<&MeterSurvey>) -> MeterRepo
     }
 }
 
-fn carbon_report(sampler: &Sampler, sources: Vec<Finding>) -> CarbonReport {
+fn carbon_report(sampler: &Sampler, snapshot: &Snapshot, sources: Vec<Finding>) -> CarbonReport {
     let factors = sampler.pricer().fallback();
     CarbonReport {
         zone: factors.grid.zone.to_string(),
@@ -262,5 +265,6 @@ fn carbon_report(sampler: &Sampler, sources: Vec<Finding>) -> CarbonReport {
         pue_configured: factors.pue_configured,
         notice: factors.notice().filter(|_| sources.is_empty()),
         sources,
+        hardware: hardware::parts(snapshot),
     }
 }

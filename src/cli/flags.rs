@@ -20,11 +20,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("carbon.cloud", "REGION", "Cloud region, such as aws:eu-west-3"),
     ("carbon.intensity", "G_PER_KWH", "Constant carbon intensity in grams per kWh"),
     ("carbon.basis", "BASIS", "Which emissions the factor counts: lifecycle or direct"),
-    (
-        "carbon.source",
-        "NAMES",
-        "Live sources, such as neso or rte,energy_charts; more in the file [default: none]",
-    ),
+    ("carbon.source", "NAMES", "Live sources, such as neso or rte; more in the file [default: none]"),
     (
         "carbon.pue",
         "RATIO",

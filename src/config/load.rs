@@ -114,9 +114,9 @@ pub enum ConfigError {
     Value(#[from] serde_json::Error),
 }
 
-/// Checked values by key, each with its origin.
+/// Checked values by key, each with its origin; and the origins of what stands in lists of tables.
 #[derive(Default)]
-struct Layers(BTreeMap<String, (Value, String)>);
+struct Layers(BTreeMap<String, (Value, String)>, BTreeMap<String, String>);
 
 /// Loads the settings: the environment beats the file, flags beat both. `file` must be there if it is named;
 /// otherwise [`DEFAULT_FILE`] is read if it is there.
@@ -158,6 +158,10 @@ impl Layers {
                 allowed: kind.allowed(given),
             });
         };
+        if matches!(kind, Kind::Sources) {
+            // Those of a layer below don't count any more.
+            self.1.clear();
+        }
         self.0.insert(key.to_owned(), (value, origin));
         Ok(())
     }
@@ -200,7 +204,7 @@ impl Layers {
             for (field, value) in fields {
                 let key = format!("{table}.{}", field.get_ref());
                 if let (Some(Kind::Sources), DeValue::Array(entries)) = (keys::kind(&key), value.get_ref()) {
-                    let entries = sources(&key, entries, &line)?;
+                    let entries = sources(&key, entries, &line, &mut self.1)?;
                     self.0.insert(key, (Value::from(entries), line(field.span().start)));
                     continue;
                 }
@@ -240,7 +244,7 @@ impl Layers {
         let mut builder = Config::builder();
         // Devices may be called what can't stand in a key.
         let mut baseline: Map<String, config::Value> = Map::new();
-        let mut origins = BTreeMap::new();
+        let mut origins = self.1;
         for (key, (value, origin)) in self.0 {
             let value: config::Value = serde_json::from_value(value)?;
             match key.strip_prefix("baseline.") {
@@ -272,6 +276,7 @@ fn sources(
     key: &str,
     entries: &DeArray<'_>,
     line: &impl Fn(usize) -> String,
+    origins: &mut BTreeMap<String, String>,
 ) -> Result<Vec<Value>, ConfigError> {
     let mut sources = Vec::new();
     for (number, entry) in entries.iter().enumerate() {
@@ -283,6 +288,7 @@ fn sources(
         };
         let name = format!("{key}[{number}]");
         let origin = line(entry.span().start);
+        origins.insert(name.clone(), origin.clone());
         let DeValue::Table(fields) = entry.get_ref() else {
             let given = given(entry.get_ref());
             return Err(wrong(origin, name, &given, Kind::Sources.allowed(&given)));
@@ -300,6 +306,7 @@ fn sources(
             let Some(value) = kind.read(&given) else {
                 return Err(wrong(origin, key, &given, kind.allowed(&given)));
             };
+            origins.insert(key, origin);
             source.insert(field.get_ref().to_string(), value);
         }
         if !source.contains_key("provider") {

@@ -173,7 +173,8 @@ fn grid_state() -> GridState {
         })
     };
     works.series = vec![hour(Signal::AverageLifecycle, 44.2), hour(Signal::Marginal, 390.0)];
-    GridState { sources: vec![works, SourceState::new("watttime", "FR".into())], ..GridState::default() }
+    let sources = vec![works, SourceState::new("watttime", "FR".into())];
+    GridState { sources, pue_read: Some(heard), ..GridState::default() }
 }
 
 /// A series of two hours with this value.

@@ -271,12 +271,12 @@ fn sources_that_do_not_fit_are_refused_in_one_line() {
     for (config, parts) in [
         (
             "[[carbon.source]]\nprovider = \"neso\"\n[[carbon.source]]\nprovider = \"energy_charts\"\nzone = \"GB\"\n",
-            &["carbon.source[1]", "energy_charts", "direct"][..],
+            &["line 4: carbon.source[1].provider", "energy_charts", "direct"][..],
         ),
         (
             "[[carbon.source]]\nprovider = \"energy_charts\"\nzone = \"DE\"\n[[carbon.source]]\n\
              provider = \"energy_charts\"\nzone = \"FR\"\n",
-            &["carbon.source[1].zone", "FR is another country than DE"][..],
+            &["line 6: carbon.source[1].zone", "FR is another country than DE"][..],
         ),
         (
             "[carbon]\nintensity = 56\n[[carbon.source]]\nprovider = \"neso\"\n",
@@ -289,6 +289,7 @@ fn sources_that_do_not_fit_are_refused_in_one_line() {
         ("[[carbon.source]]\nprovider = \"energy_charts\"\n", &["carbon.source[0].zone"][..]),
         ("[[carbon.source]]\nprovider = \"rte\"\nquery = \"up\"\n", &["carbon.source[0].query"][..]),
         ("[carbon]\npue_url = \"http://localhost:9090\"\n", &["carbon.pue_query"][..]),
+        ("[market]\nresidual = 400\n", &["market.residual", "market.share"][..]),
         ("[market]\nwindows_file = \"/nowhere.csv\"\n", &["/nowhere.csv"][..]),
         ("[embodied]\nenabled = true\nserver_kg = 10\nserver_low_kg = 20\n", &["embodied.server_low_kg"][..]),
     ] {

@@ -17,9 +17,8 @@ fn factor(market: &Market, second: u64, location: f64) -> Option<f64> {
 #[test]
 fn constant_contracts_give_what_the_formula_says() {
     for (share, intensity, residual, expected) in [
-        // Nothing of the three: off, whatever the residual mix is.
+        // Nothing of the three: off.
         (None, None, None, None),
-        (None, None, Some(500.0), None),
         // 1 * 25
         (None, Some(25.0), None, Some(25.0)),
         // 0.6 * 0 + 0.4 * 400
@@ -39,6 +38,12 @@ fn constant_contracts_give_what_the_formula_says() {
         assert!(off < 1e-9, "{share:?} {intensity:?} {residual:?}: {got:?}");
         assert_eq!(market.next_border(UnixTime::from_seconds(10)), None);
     }
+}
+
+#[test]
+fn a_residual_mix_alone_says_nothing() {
+    let error = Market::from_settings(&settings(None, None, Some(500.0))).unwrap_err();
+    assert_eq!((error.key(), &error), ("market.residual", &MarketError::NothingCovered));
 }
 
 #[test]

@@ -166,9 +166,11 @@ fn a_revision_counts_from_now_on_and_a_measurement_beats_a_forecast() {
 fn overhead_holds_from_the_moment_it_was_learned() {
     let mut state = state([series("a", Signal::AverageLifecycle, [measured(0.0, 2.0, 100.0)])]);
     state.pue = vec![Step { from: at(0.5), value: Pue(1.2) }, Step { from: at(1.5), value: Pue(1.6) }];
+    state.pue_read = Some(at(1.5));
     let pricer = pricer_with(Market::default(), state);
-    let known: Vec<_> = [0.0, 0.5, 1.4, 1.5, 9.0].map(|hours| pricer.pue_at(at(hours)).0).into();
-    assert_eq!(known, [1.0, 1.2, 1.2, 1.6, 1.6]);
+    let known: Vec<_> = [0.0, 0.5, 1.4, 1.5, 9.0, 25.4, 25.5].map(|hours| pricer.pue_at(at(hours)).0).into();
+    // A day after it was last read it isn't known any more.
+    assert_eq!(known, [1.0, 1.2, 1.2, 1.6, 1.6, 1.6, 1.0]);
     // In mid-hour: half an hour without overhead, half with it.
     assert_close(grams(&pricer, 0.0, 1.0), 110.0);
     assert_close(grams(&pricer, 0.0, 2.0), 100.0 * (0.5 + 1.2 + 0.5 * 1.6) / 2.0);
@@ -181,6 +183,7 @@ fn contracts_are_priced_beside_the_grid_with_the_same_overhead() {
     let state = || {
         let mut state = state([series("a", Signal::AverageLifecycle, slots)]);
         state.pue = vec![Step { from: at(0.0), value: Pue(1.5) }];
+        state.pue_read = Some(at(0.0));
         state
     };
     let market = |market: Market, start, end| {
@@ -228,6 +231,7 @@ proptest! {
             .collect();
         pue.sort_by_key(|step| step.from);
         state.pue = pue;
+        state.pue_read = Some(at(0.0));
         let mut pricer = pricer_with(Market::default(), state);
         pricer.max_age = Duration::from_secs(30);
         let price = |time: UnixTime| pricer.factor_at(time).intensity.0 * pricer.pue_at(time).0;

@@ -20,7 +20,7 @@ use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.electricitymaps.com/v4";
 const PERIOD: Duration = Duration::from_secs(15 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// After 401 for the forecast alone, it is asked for again after this time.
 const TOO_MANY_CALLS: Duration = Duration::from_secs(1_800);
 /// A plan without forecasts is asked for one again after this time.
@@ -113,7 +113,7 @@ impl ElectricityMaps {
             zone: zone.into(),
             basis: source.basis.or(around.basis).unwrap_or(Basis::Lifecycle),
             token: SecretFile::new(token, around.credentials),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
             no_forecast_until: UnixTime::default(),
         })
     }

@@ -22,7 +22,7 @@ const ADDRESS: &str = "https://api.energidataservice.dk";
 /// New values come every 5 minutes.
 const PERIOD: Duration = Duration::from_secs(5 * 60);
 /// The provider's limit.
-const FLOOR: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(60);
 const SLOT: Duration = Duration::from_secs(5 * 60);
 /// However long the forecast is asked to be left alone, it is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(3_600);
@@ -109,7 +109,7 @@ impl Energinet {
             address: address(source, ADDRESS)?,
             area,
             zone: zone.into(),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
             rest_until: UnixTime::default(),
         })
     }

@@ -23,7 +23,7 @@ use crate::units::UnixTime;
 
 const ADDRESS: &str = "https://api.energy-charts.info";
 const PERIOD: Duration = Duration::from_secs(30 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// Quarters in most countries, hours in some.
 const SPACING: Spacing =
     Spacing { typical: Duration::from_secs(15 * 60), longest: Duration::from_secs(3_600) };
@@ -64,7 +64,7 @@ impl EnergyCharts {
             country: zone.to_ascii_lowercase(),
             zone: zone.to_ascii_uppercase().into(),
             signal: Signal::average(source.basis.unwrap_or(Basis::Lifecycle)),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
         })
     }
 }

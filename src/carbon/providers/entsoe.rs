@@ -25,7 +25,7 @@ use crate::units::UnixTime;
 const ADDRESS: &str = "https://web-api.tp.entsoe.eu";
 /// The platform's finest resolution.
 const PERIOD: Duration = Duration::from_secs(15 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// How far back is asked: data come late, and what a zone reports is known from the hours before.
 const BACK: Duration = Duration::from_secs(24 * 3_600);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -65,7 +65,7 @@ impl Entsoe {
             address: address(source, ADDRESS)?,
             area,
             token: SecretFile::new(token, around.credentials),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
         })
     }
 

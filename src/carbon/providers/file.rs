@@ -21,7 +21,7 @@ use crate::config::{IntensityUnit, ProviderKind, Source};
 use crate::units::UnixTime;
 
 const PERIOD: Duration = Duration::from_secs(60);
-const FLOOR: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_secs(1);
 /// How long a value without an end holds.
 const STEP: Duration = Duration::from_secs(3600);
 /// A year of hours is a quarter of this.
@@ -68,7 +68,7 @@ impl ValueFile {
             unit: source.unit,
             zone: zone(source, around)?.into(),
             signal,
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
         })
     }
 

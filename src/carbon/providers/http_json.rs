@@ -17,7 +17,7 @@ use crate::units::UnixTime;
 const PERIOD: Duration = Duration::from_secs(900);
 /// A value without a time holds so much longer than the period: the next answer takes its time.
 const OVERLAP: Duration = Duration::from_secs(60);
-const FLOOR: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(60);
 /// Where the zone is put in an address.
 const ZONE: &str = "{zone}";
 
@@ -54,7 +54,7 @@ impl HttpJson {
             }
         }
         let signal = own::signal(source)?;
-        let pace = pace(source, PERIOD, FLOOR)?;
+        let pace = pace(source, PERIOD, SHORTEST)?;
         Ok(Self {
             address: address.trim().to_owned(),
             token: own::token(source, around),

@@ -11,6 +11,9 @@ use crate::carbon::http::brief;
 use crate::carbon::series::{KEPT, MAX_SLOTS, Series, Slot, SlotQuality};
 use crate::units::UnixTime;
 
+/// Nobody forecasts further than this: such times are in another unit.
+const AHEAD: Duration = Duration::from_secs(366 * 86_400);
+
 /// Takes in the items of one answer one by one, so that a bad one spoils nothing but itself.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -60,13 +63,30 @@ impl Intake {
     pub(super) fn slot(&mut self, start: UnixTime, end: UnixTime, grams: Option<f64>, quality: SlotQuality) {
         match grams.map(|grams| (grams, believable(start, end, grams, quality, self.signal))) {
             None => self.unknown(),
+            Some(_) if start > self.now.after(AHEAD) => {
+                self.unusable("it begins more than a year from now: is its time in another unit?");
+            }
             Some((_, Some(slot))) => self.slots.push(slot),
             Some(_) if end <= start => self.unusable("it ends before it starts"),
             Some((grams, None)) => self.unusable(&format!("{grams} g/kWh isn't believable")),
         }
     }
 
-    /// The same, where a value of the future is a forecast, whatever it is said to be.
+    /// The same for a whole country that is never without emissions: 0 stands for a value that isn't there.
+    pub(super) fn positive_slot(
+        &mut self,
+        start: UnixTime,
+        end: UnixTime,
+        grams: Option<f64>,
+        quality: SlotQuality,
+    ) {
+        match grams {
+            Some(0.0) => self.unusable("0 g/kWh isn't possible there"),
+            grams => self.slot(start, end, grams, quality),
+        }
+    }
+
+    /// The same as `slot`, where a value of the future is a forecast, whatever it is said to be.
     pub(super) fn slot_by_now(
         &mut self,
         start: UnixTime,

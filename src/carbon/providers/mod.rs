@@ -228,17 +228,22 @@ pub(super) fn web_address(url: &str) -> Result<&str, SourceError> {
     Ok(url)
 }
 
-/// How often to ask: as configured, else every `default_period`.
+/// How often to ask: as configured, else every `default_period`. After a failure, and to get into step with the node's
+/// turn, it may be sooner.
 ///
 /// # Errors
-/// The configured interval is less than the provider bears.
-pub(super) fn pace(source: &Source, default_period: Duration, floor: Duration) -> Result<Pace, SourceError> {
+/// The configured interval is less than the provider bears for long.
+pub(super) fn pace(
+    source: &Source,
+    default_period: Duration,
+    shortest: Duration,
+) -> Result<Pace, SourceError> {
     let period = source.interval.unwrap_or(default_period);
-    if period < floor {
-        let (provider, floor) = (source.provider.as_str(), human_duration(floor));
-        return Err(SourceError::new("interval", format!("{provider} bears {floor} or more")));
+    if period < shortest {
+        let (provider, shortest) = (source.provider.as_str(), human_duration(shortest));
+        return Err(SourceError::new("interval", format!("{provider} bears {shortest} or more")));
     }
-    Ok(Pace { period, floor })
+    Ok(Pace { period, floor: shortest.min(AT_ONCE) })
 }
 
 /// The moment that a text of RFC 3339 names, with any offset and with or without seconds. A leap second is the second
@@ -254,10 +259,14 @@ pub(super) fn utc(time: UnixTime, format: &str) -> String {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX).strftime(format).to_string()
 }
 
+/// So long after a request another one is borne by all providers, if that isn't the rule.
+const AT_ONCE: Duration = Duration::from_secs(60);
+/// Less than this is no grid over the life cycle, but a mistaken unit (kg/kWh).
+const LEAST_LIFECYCLE: f64 = 1.0;
 /// No value holds for longer than a month: one with a slip in its end must not hide what comes after it.
 const LONGEST_SLOT: Duration = Duration::from_secs(31 * 86_400);
 
-/// A slot, if its value is believable. A life-cycle figure of 0 isn't: no plant is built from nothing. A direct one of 0
+/// A slot, if its value is believable. A life-cycle figure below 1 isn't: no plant is built from nothing. A direct one of 0
 /// is what a grid without combustion has.
 pub fn believable(
     start: UnixTime,
@@ -266,7 +275,7 @@ pub fn believable(
     quality: SlotQuality,
     signal: Signal,
 ) -> Option<Slot> {
-    let low = if signal == Signal::AverageLifecycle { f64::MIN_POSITIVE } else { 0.0 };
+    let low = if signal == Signal::AverageLifecycle { LEAST_LIFECYCLE } else { 0.0 };
     let in_range = grams.is_finite() && (low..=MAX_INTENSITY).contains(&grams);
     let is_a_slot = start < end && end.since(start) <= LONGEST_SLOT;
     (in_range && is_a_slot).then_some(Slot { start, end, intensity: GramsPerKwh(grams), quality })

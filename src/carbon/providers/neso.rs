@@ -22,7 +22,7 @@ use crate::units::UnixTime;
 const NATION: &str = "GB";
 const ADDRESS: &str = "https://api.carbonintensity.org.uk";
 const PERIOD: Duration = Duration::from_secs(30 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// Values are revised for a day.
 const PAST: Duration = Duration::from_secs(24 * 3_600);
 /// A regional answer starts so early and has two days.
@@ -117,7 +117,7 @@ impl Neso {
             );
             SourceError::new("zone", problem)
         })?;
-        Ok(Self { address: address(source, ADDRESS)?, area, pace: pace(source, PERIOD, FLOOR)? })
+        Ok(Self { address: address(source, ADDRESS)?, area, pace: pace(source, PERIOD, SHORTEST)? })
     }
 
     fn get(
@@ -129,7 +129,7 @@ impl Neso {
         let answer = http.get(&Request::new(format!("{}{path}", self.address)))?.ok()?;
         let mut intake = Intake::new(self.signal(), now);
         for item in &self.items(&answer)? {
-            take(&mut intake, item);
+            take(&mut intake, item, &self.area);
         }
         intake.finish().map_err(|error| answer.blame(&error))
     }
@@ -232,14 +232,18 @@ fn minute(time: UnixTime) -> String {
     utc(time, "%Y-%m-%dT%H:%MZ")
 }
 
-fn take(intake: &mut Intake, item: &Value) {
+fn take(intake: &mut Intake, item: &Value, area: &Area) {
     let Some(item) = intake.item::<HalfHour>(item) else { return };
     let Some(start) = intake.time(&item.from) else { return };
     let Some(end) = intake.time(&item.to) else { return };
     let Intensity { forecast, actual } = item.intensity;
     let (value, quality) =
         if actual.is_null() { (forecast, SlotQuality::Forecast) } else { (actual, SlotQuality::Measured) };
-    intake.slot(start, end, figure(&value), quality);
+    match area {
+        Area::National => intake.positive_slot(start, end, figure(&value), quality),
+        // Some regions have no combustion at times.
+        Area::Region(_) | Area::Postcode(_) => intake.slot(start, end, figure(&value), quality),
+    }
 }
 
 #[cfg(test)]

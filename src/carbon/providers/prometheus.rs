@@ -20,7 +20,7 @@ use crate::config::{IntensityUnit, ProviderKind, Source};
 use crate::units::{UnixTime, floor_to_u64};
 
 const PERIOD: Duration = Duration::from_secs(60);
-const FLOOR: Duration = Duration::from_secs(15);
+const SHORTEST: Duration = Duration::from_secs(15);
 /// How long a value holds: as long as Prometheus itself looks back.
 const STEP: Duration = Duration::from_secs(300);
 
@@ -76,6 +76,9 @@ struct Sample {
 
 /// A time in seconds and a number as text.
 type Point = (f64, String);
+
+/// Clocks may differ by this much.
+const MAX_SKEW: Duration = Duration::from_secs(300);
 
 impl Query {
     /// A query to the server at `base`, an address to which paths can be added.
@@ -187,7 +190,7 @@ impl Prometheus {
             unit: source.unit,
             zone: zone(source, around)?.into(),
             signal: own::signal(source)?,
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
         })
     }
 }
@@ -213,7 +216,11 @@ impl GridProvider for Prometheus {
             reading.warnings.push(said);
             reading.evaluated
         });
-        // A server whose clock is ahead has no value of the future.
+        if sampled > now.after(MAX_SKEW) {
+            let text = "the value's time is in the future: is the clock wrong, here or there?";
+            return Err(FetchError::new(FetchResult::Decode, text).of(&self.query.address));
+        }
+        // A server whose clock is a bit ahead has no value of the future.
         let start = sampled.min(now);
         let mut intake = Intake::new(self.signal, now);
         let grams = reading.value * self.unit.in_grams_per_kwh();

@@ -25,7 +25,7 @@ pub const PATH: &str = "/api/v1/grid";
 const VERSION: u64 = 1;
 
 const PERIOD: Duration = Duration::from_secs(300);
-const FLOOR: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_secs(60);
 /// A name of a provider or zone is a label's value; longer ones are refused.
 const MAX_NAME: usize = 100;
 /// One zone and basis has no more makers than this.
@@ -93,7 +93,7 @@ impl Relay {
             token: own::token(source, around),
             zone,
             basis: source.basis.or(around.basis).unwrap_or(Basis::Lifecycle),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
         })
     }
 
@@ -137,7 +137,8 @@ impl Relay {
     }
 
     fn other_basis(&self, all: &[GridSeries], place: &str) -> String {
-        let others = names(all.iter().filter_map(|series| series.signal.basis()).map(Basis::as_str));
+        let here = all.iter().filter(|series| series.zone.eq_ignore_ascii_case(place));
+        let others = names(here.filter_map(|series| series.signal.basis()).map(Basis::as_str));
         let others = if others.is_empty() { "marginal figures" } else { &others };
         format!("the relay has no {} figures for {}, only {others}", self.basis.as_str(), brief(place))
     }

@@ -23,7 +23,7 @@ const RECORDS: &str = "/catalog/datasets/eco2mix-national-tr/records";
 const ZONE: &str = "FR";
 /// New rows come every 15 to 30 minutes; all anonymous users of an address share one quota.
 const PERIOD: Duration = Duration::from_secs(15 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// The most that the interface gives at once; 25 hours of quarters.
 const ROWS: &str = "100";
 /// Quarters; consolidated data may have half hours.
@@ -69,7 +69,7 @@ impl Rte {
         }
         let key = source.token_file.as_deref().map(|path| SecretFile::new(path, around.credentials));
         let records = address(source, ADDRESS)? + RECORDS;
-        Ok(Self { records, key, pace: pace(source, PERIOD, FLOOR)? })
+        Ok(Self { records, key, pace: pace(source, PERIOD, SHORTEST)? })
     }
 }
 
@@ -117,7 +117,7 @@ fn read(body: &Body, mut intake: Intake) -> Intake {
     }
     let starts: Vec<UnixTime> = rows.iter().map(|(start, _)| *start).collect();
     for ((start, rate), end) in rows.into_iter().zip(SPACING.ends(&starts)) {
-        intake.slot(start, end, grams(&rate), SlotQuality::Measured);
+        intake.positive_slot(start, end, grams(&rate), SlotQuality::Measured);
     }
     intake
 }

@@ -166,13 +166,16 @@ fn addresses_are_plain_web_addresses() {
 }
 
 #[test]
-fn an_interval_below_the_floor_is_refused() {
-    let (period, floor) = (Duration::from_secs(1_800), Duration::from_secs(300));
+fn an_interval_below_the_shortest_is_refused() {
+    let (period, shortest) = (Duration::from_secs(1_800), Duration::from_secs(300));
     let mut source = Source::new(ProviderKind::Neso);
-    assert_eq!(pace(&source, period, floor), Ok(Pace { period, floor }));
-    source.interval = Some(floor);
-    assert_eq!(pace(&source, period, floor), Ok(Pace { period: floor, floor }));
+    let floor = Duration::from_secs(60);
+    assert_eq!(pace(&source, period, shortest), Ok(Pace { period, floor }));
+    source.interval = Some(shortest);
+    assert_eq!(pace(&source, period, shortest), Ok(Pace { period: shortest, floor }));
+    let second = Duration::from_secs(1);
+    assert_eq!(pace(&source, period, second), Ok(Pace { period: shortest, floor: second }));
     source.interval = Some(Duration::from_secs(299));
-    let error = pace(&source, period, floor).unwrap_err();
+    let error = pace(&source, period, shortest).unwrap_err();
     assert_eq!(error.to_string(), "interval: neso bears 5m or more");
 }

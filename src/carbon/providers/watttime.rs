@@ -24,7 +24,7 @@ use crate::units::UnixTime;
 const ADDRESS: &str = "https://api.watttime.org";
 /// A new forecast comes every 5 minutes.
 const PERIOD: Duration = Duration::from_secs(5 * 60);
-const FLOOR: Duration = Duration::from_secs(5 * 60);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// A little less than the 30 minutes that a token is good for.
 const TOKEN_LIFE: Duration = Duration::from_secs(28 * 60);
 const SIGNAL_TYPE: &str = "co2_moer";
@@ -108,7 +108,7 @@ impl WattTime {
             region: region.into(),
             user: user.to_owned(),
             password: SecretFile::new(password, around.credentials),
-            pace: pace(source, PERIOD, FLOOR)?,
+            pace: pace(source, PERIOD, SHORTEST)?,
             token: None,
         })
     }

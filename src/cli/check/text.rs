@@ -117,9 +117,10 @@ fn write_carbon(carbon: &CarbonReport, out: &mut dyn Write) -> io::Result<()> {
     let zone = if carbon.zone.is_empty() { "a constant" } else { &carbon.zone };
     let basis = if carbon.basis.is_empty() { "basis not given" } else { carbon.basis };
     writeln!(out, "\nCarbon")?;
+    let when = if carbon.sources.is_empty() { "" } else { "while no source knows: " };
     writeln!(
         out,
-        "  grid {zone}: {} g/kWh, {basis}, {} from {}",
+        "  {when}grid {zone}: {} g/kWh, {basis}, {} from {}",
         carbon.intensity_grams_per_kwh, carbon.quality, carbon.provider
     )?;
     if let (Some(source), Some(year)) = (&carbon.source, carbon.year) {
@@ -129,6 +130,7 @@ fn write_carbon(carbon: &CarbonReport, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {notice}")?;
     }
     write_findings(&carbon.sources, out)?;
+    write_findings(&carbon.hardware, out)?;
     match carbon.pue_configured {
         true => writeln!(out, "  PUE {} as configured", carbon.pue_ratio),
         false => writeln!(

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::carbon::factors::{FactorSettings, resolve};
-use crate::carbon::grid::{GridSeries, Signal, SourceState, Step};
+use crate::carbon::grid::{GridSeries, Signal, SourceState};
 use crate::carbon::market::{Cover, Market, Window};
 use crate::carbon::series::SlotQuality::{Estimated, Forecast, Measured};
 use crate::carbon::series::{Series, Slot, SlotQuality};
@@ -189,7 +189,7 @@ fn an_overhead_that_changes_in_a_tick_counts_from_then_on() {
     let mut priced = Priced::new(Market::default(), None);
     priced.say(Measured, &[(0, 60, 100.0)]);
     priced.run_minutes(5);
-    priced.board.update(|state| state.pue.push(Step { from: at(330), value: Pue(1.5) }));
+    priced.board.update(|state| crate::carbon::pue::note(state, at(330), Pue(1.5)));
     priced.run_minutes(5);
     // 5.5 Wh at 100, 4.5 Wh at 150.
     assert_close(priced.cpu().emissions.0, 1.225);

@@ -138,13 +138,12 @@ fn bad_half_hours_spoil_only_themselves_and_overlaps_are_resolved() {
     let of_the_day: Vec<_> = lines(&fetched).into_iter().filter(|line| !line.contains("-10-")).collect();
     let expected = [
         "2026-12-31T23:30 30 90 measured",
-        // A grid without combustion has no direct emissions.
-        "2027-01-01T00:00 30 0 measured",
-        "2027-01-01T00:30 15 500 forecast",
+        // Great Britain is never without emissions: 0 isn't known.
+        "2027-01-01T00:15 30 500 forecast",
         "2027-01-01T00:45 15 120 forecast",
     ];
     assert_eq!(of_the_day, expected);
-    let warning = "3 of 9 values are left out: it ends before it starts";
+    let warning = "5 of 9 values are left out: 0 g/kWh isn't possible there";
     assert_eq!(fetched.warnings, [warning]);
 }
 
@@ -198,7 +197,7 @@ fn entries_that_do_not_fit_are_refused() {
     assert_eq!(refusal(&|source| source.interval = Some(Duration::from_secs(60))), "interval");
     let around = Surroundings { zone: Some("GB"), ..Surroundings::default() };
     let source = Neso::new(&Source::new(ProviderKind::Neso), around).unwrap();
-    assert_eq!(source.pace(), Pace { period: PERIOD, floor: FLOOR });
+    assert_eq!(source.pace().period, PERIOD);
     assert_eq!(source.address, "https://api.carbonintensity.org.uk");
 }
 

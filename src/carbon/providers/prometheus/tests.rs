@@ -67,8 +67,10 @@ fn without_a_time_of_its_own_it_holds_from_the_evaluation() {
 
 #[test]
 fn a_clock_that_is_ahead_gives_no_value_of_the_future() {
-    let server = Replay::in_turn([vector(&["310"]), vector(&["1800000500"])]);
+    let server = Replay::in_turn([vector(&["310"]), vector(&["1800000300"])]);
     assert_eq!(slots(&fetch(&source(&server)).unwrap()), [(0, 300, 310.0, "measured")]);
+    let server = Replay::in_turn([vector(&["310"]), vector(&["1800000301"])]);
+    assert_eq!(fetch(&source(&server)).unwrap_err().result, FetchResult::Decode);
 }
 
 #[test]

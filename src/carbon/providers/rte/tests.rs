@@ -150,7 +150,7 @@ fn entries_that_do_not_fit_are_refused() {
     assert_eq!(refusal(|source| source.url = Some("odre".into())), "url");
     let around = Surroundings { zone: Some("fr"), ..Surroundings::default() };
     let source = Rte::new(&Source::new(ProviderKind::Rte), around).unwrap();
-    assert_eq!(source.pace(), Pace { period: PERIOD, floor: FLOOR });
+    assert_eq!(source.pace().period, PERIOD);
     assert!(source.records.starts_with("https://odre.opendatasoft.com/"), "{source:?}");
     assert_eq!(&*source.zone(), "FR");
 }

@@ -64,6 +64,13 @@ pub(super) const FAMILIES: &[Family] = &[
         |source, out| out.push(&[], &[], f64::from(u8::from(source.snapshot.pue_configured))),
     ),
     gauge(
+        "wattprint_pue_last_success_timestamp_seconds",
+        &[],
+        "When the power usage effectiveness was last read from its file or query, in seconds since the Unix epoch. A day \
+         later it isn't used any more. Absent where it is a constant.",
+        |source, out| push(out, source.snapshot.grid_state.pue_read.map(UnixTime::as_seconds)),
+    ),
+    gauge(
         "wattprint_wue_liters_per_kwh",
         &[],
         "Water usage effectiveness: litres that the site uses per kilowatt-hour of IT energy. Absent unless configured.",
@@ -105,7 +112,8 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "wattprint_grid_fetches_total",
         &["provider", "grid_zone", "result"],
-        "Requests to a live source of emission factors since the daemon started, by how they went.",
+        "Rounds of requests to a live source of emission factors since the daemon started, by how they went; one that \
+         brought something is a success.",
         fetches,
     ),
     gauge(
