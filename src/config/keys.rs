@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::source::ProviderKind;
+mod sources;
+
 use super::types::{human_duration, parse_duration};
+use sources::PROVIDERS;
+pub(super) use sources::{source_keys, source_kind};
 
 /// Longer values are cut in messages.
 const SHOWN: usize = 60;
@@ -82,7 +85,7 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of texts; one text is a list of one.
     Addresses,
-    /// A list of tables with [`SOURCE_KEYS`], or the names of sources that need no more than that.
+    /// A list of tables with the keys of sources, or the names of sources that need no more than that.
     Sources,
 }
 
@@ -91,52 +94,6 @@ pub(super) const WATTS: Kind = Kind::Number(0.0, 100_000.0, " (watts)");
 
 /// Emissions of making something.
 const KILOGRAMS: Kind = Kind::Number(0.0, 1_000_000.0, " (kg)");
-
-/// The keys of each entry of `carbon.source`.
-pub(super) const SOURCE_KEYS: &[(&str, Kind)] = &[
-    ("provider", Kind::OneOf(&PROVIDERS)),
-    ("zone", Kind::Text("DE")),
-    ("basis", Kind::OneOf(&["lifecycle", "direct"])),
-    ("url", Kind::Text("https://api.example.org/{zone}")),
-    ("token_file", Kind::Text("/etc/wattprint/token")),
-    ("user", Kind::Text("name")),
-    ("password_file", Kind::Text("/etc/wattprint/password")),
-    ("ca_file", Kind::Text("/etc/ssl/certs/internal.pem")),
-    ("interval", Kind::Span(Duration::from_secs(1), Duration::from_secs(86_400))),
-    ("header", Kind::Text("X-Api-Key")),
-    ("query", Kind::Text("grid_intensity")),
-    ("path", Kind::Text("/run/grid/intensity.json")),
-    ("items", Kind::Text("/data")),
-    ("value", Kind::Text("/intensity/actual")),
-    ("start", Kind::Text("/from")),
-    ("end", Kind::Text("/to")),
-    ("estimated", Kind::Text("/isEstimated")),
-    ("step", Kind::Span(Duration::from_secs(60), Duration::from_secs(86_400))),
-    ("unit", Kind::OneOf(&["g/kWh", "kg/MWh", "kg/kWh", "t/MWh", "lb/MWh"])),
-];
-
-/// The names of providers.
-const PROVIDERS: [&str; ProviderKind::ALL.len()] = {
-    let mut names = [""; ProviderKind::ALL.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = ProviderKind::ALL[at].as_str();
-        at += 1;
-    }
-    names
-};
-
-/// What a key of an entry of `carbon.source` may be; absent for one that isn't known.
-pub(super) fn source_kind(key: &str) -> Option<Kind> {
-    SOURCE_KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind)
-}
-
-/// The keys of an entry of `carbon.source`, sorted.
-pub(super) fn source_keys() -> String {
-    let mut names: Vec<&str> = SOURCE_KEYS.iter().map(|(key, _)| *key).collect();
-    names.sort_unstable();
-    names.join(", ")
-}
 
 /// The table whose keys are the operator's own.
 pub(super) const BASELINE: &str = "baseline";
@@ -337,7 +294,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::config::{Settings, Source};
+    use crate::config::Settings;
 
     #[test]
     fn the_table_and_the_settings_have_the_same_keys() {
@@ -374,22 +331,6 @@ mod tests {
                 for word in *words {
                     let settings = serde_json::json!({ table: { name: word } });
                     assert!(serde_json::from_value::<Settings>(settings).is_ok(), "{key} = {word}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_table_and_a_source_have_the_same_keys() {
-        let source = serde_json::to_value(Source::new(ProviderKind::Neso)).unwrap();
-        let fields: BTreeSet<&str> = source.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, SOURCE_KEYS.iter().map(|(key, _)| *key).collect());
-        for (key, kind) in SOURCE_KEYS {
-            if let Kind::OneOf(words) = kind {
-                for word in *words {
-                    let mut entry = serde_json::json!({ "provider": "neso" });
-                    entry[key] = Value::from(*word);
-                    assert!(serde_json::from_value::<Source>(entry).is_ok(), "{key} = {word}");
                 }
             }
         }
