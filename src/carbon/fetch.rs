@@ -131,7 +131,10 @@ pub fn start(
                     zone = &*zone,
                     "no thread to ask with, so it is never asked: {error}"
                 );
-                board.update(|state| subject.note_error(state, Some(FetchResult::NotAsked)));
+                board.update(|state| {
+                    subject.count(state, FetchResult::NotAsked, clock());
+                    subject.note_error(state, Some(FetchResult::NotAsked));
+                });
             }
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::carbon::market::Window;
 use crate::carbon::series::Series;
-use crate::config::Basis;
+use crate::config::{Basis, ProviderKind};
 use crate::units::{Pue, UnixTime};
 
 /// What kind of figure a series has. Average and marginal figures, life cycle and direct ones are never mixed.
@@ -188,6 +188,8 @@ impl FetchError {
     }
 }
 
+/// The only provider whose answers may be older than those before.
+const RELAY: &str = ProviderKind::Relay.as_str();
 /// No source has more series than this: a relay that makes up new names must not fill the memory.
 const MAX_SERIES: usize = 64;
 
@@ -224,7 +226,8 @@ impl SourceState {
         match known {
             Some(known) => {
                 let known = Arc::make_mut(known);
-                if fetched.fetched_at < known.fetched_at {
+                // A clock that was ahead makes no answer late, nor does an old file.
+                if self.provider == RELAY && fetched.fetched_at < known.fetched_at.min(now) {
                     known.slots.insert_earlier(fetched.slots);
                 } else {
                     known.slots.insert(fetched.slots.slots().iter().copied());

@@ -40,11 +40,13 @@ pub struct HttpClient {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What a client knows of clocks.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a client saw in a round of requests.
+#[derive(Clone, Default)]
 struct Seen {
     now: Option<UnixTime>,
     skew: Option<Duration>,
+    /// What was sent in confidence in this round.
+    sent: Vec<Confidences>,
 }
 
 /// A GET request.
@@ -99,7 +101,8 @@ impl Request {
     /// What no message may quote, should the answer repeat it: words of header values, parameters that are as long as
     /// tokens are, and what is said to be confidential.
     fn confidences(&self) -> Confidences {
-        let headers = self.headers.iter().flat_map(|(_, value)| value.expose().split_whitespace());
+        // Before the last word stands the scheme (Bearer, Basic), if anything.
+        let headers = self.headers.iter().filter_map(|(_, value)| value.expose().split_whitespace().last());
         let headers = headers.filter(|word| word.len() >= RECOGNIZABLE).map(str::to_owned);
         let query = self.url.split_once('?').map_or("", |(_, query)| query);
         let encoded = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
@@ -176,13 +179,18 @@ impl HttpClient {
     /// Tells what time it is, before a round of requests. Without it, answers that give dates without their own clock's
     /// aren't understood, and skew isn't noticed.
     pub fn begin(&self, now: UnixTime) {
-        *self.seen() = Seen { now: Some(now), skew: None };
+        *self.seen() = Seen { now: Some(now), ..Seen::default() };
     }
 
     /// How far the clock of the one that was asked last is off this node's, if that is more than any request's duration
     /// explains.
     pub(super) fn skew(&self) -> Option<Duration> {
         self.seen().skew
+    }
+
+    /// A text that quotes answers of this round, without what was sent in confidence.
+    pub(super) fn hide_in(&self, text: &str) -> String {
+        self.seen().sent.iter().fold(text.to_owned(), |text, sent| sent.hide_in(&text))
     }
 
     /// Gets an answer of any status.
@@ -209,6 +217,7 @@ impl HttpClient {
         };
         let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(failed)?;
         let (shown, confidences) = (request.shown.clone(), request.confidences());
+        self.seen().sent.push(confidences.clone());
         Ok(Answer { status, retry_after, date, body, now, shown, confidences })
     }
 

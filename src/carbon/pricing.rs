@@ -21,6 +21,8 @@ const MAX_PIECES: usize = 10_000;
 /// An overhead that can't be read any more holds for this long; it changes with the weather.
 const PUE_HOLDS: Duration = Duration::from_secs(24 * 3_600);
 
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 /// What one kilowatt-hour of IT energy in an interval causes; the facility's overhead is in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
@@ -156,13 +158,17 @@ impl Pricer {
         }
     }
 
-    /// What tells of the time after a moment: of the series that the counters may be made of, the one that reaches
-    /// furthest.
+    /// What tells of the time after a moment: of the series that the counters may be made of, the preferred one that knows
+    /// a day ahead without a gap, else the one that knows most.
     pub fn ahead(&self, time: UnixTime) -> Option<&Arc<GridSeries>> {
-        let reach = |series: &&Arc<GridSeries>| series.slots.slots().last().map(|slot| slot.start);
-        // Of several, the preferred one: the last is taken of those that are equal.
-        let furthest = self.candidates().collect::<Vec<_>>().into_iter().rev().max_by_key(reach)?;
-        (reach(&furthest)? > time).then_some(furthest)
+        let known = |series: &Arc<GridSeries>| {
+            series.slots.reaches(time).map_or(Duration::ZERO, |end| end.since(time))
+        };
+        let preferred = self.candidates().find(|series| known(series) >= DAY);
+        let most = || self.candidates().max_by_key(|series| known(series));
+        preferred
+            .or_else(most)
+            .filter(|series| series.slots.slots().last().is_some_and(|slot| slot.start > time))
     }
 
     /// What live sources say of a moment: the first that knows.

@@ -123,6 +123,9 @@ impl Series {
     pub(super) fn prune(&mut self, now: UnixTime) {
         let from = now.before(KEPT);
         self.slots.retain(|slot| slot.end > from);
+        if let Some(first) = self.slots.first_mut() {
+            first.start = first.start.max(from);
+        }
         self.slots.dedup_by(|later, earlier| {
             let joins = later.end <= now
                 && (earlier.end, earlier.quality, earlier.intensity)
@@ -156,6 +159,13 @@ impl Series {
     pub(super) fn next_border(&self, time: UnixTime) -> Option<UnixTime> {
         let slot = self.slots.get(self.first_ending_after(time))?;
         Some(if slot.start > time { slot.start } else { slot.end })
+    }
+
+    /// The end of what is known without a gap from a moment on; none where that moment isn't known.
+    pub fn reaches(&self, time: UnixTime) -> Option<UnixTime> {
+        let first = self.at(time)?;
+        let rest = self.slots.iter().skip(self.first_ending_after(time) + 1);
+        Some(rest.fold(first.end, |end, slot| if slot.start == end { slot.end } else { end }))
     }
 
     fn first_ending_after(&self, time: UnixTime) -> usize {

@@ -16,7 +16,7 @@ const GRID: &str = include_str!("../../data/grid_intensity.csv");
 const CLOUD: &str = include_str!("../../data/cloud_regions.csv");
 
 /// The code of the row that stands for the whole world.
-pub(super) const WORLD: &str = "world";
+pub const WORLD: &str = "world";
 
 /// At most this many near misses are offered for a code that isn't known.
 const SUGGESTIONS: usize = 6;
@@ -51,7 +51,7 @@ pub struct TableError;
 /// The factor of a grid zone, whatever the case of `code`. Without a `basis`, life-cycle figures come first.
 ///
 /// `None` where the zone isn't known, or not on that basis.
-pub(super) fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
+pub fn by_zone(code: &str, basis: Option<Basis>) -> Option<ZoneFactor> {
     let mut other = None;
     for row in rows::<GridRow>(GRID).filter(|row| row.zone.eq_ignore_ascii_case(code.trim())) {
         match basis {

@@ -1,7 +1,10 @@
 //! What the settings ask for of emission factors: live sources, what stands in for them, overhead and contracts.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use axum::http::Uri;
 use tracing::warn;
 
 use crate::carbon::embodied;
@@ -12,6 +15,7 @@ use crate::carbon::market::{Market, WindowsFile};
 use crate::carbon::pricing::Pricer;
 use crate::carbon::providers::{self, GridProvider, Surroundings};
 use crate::carbon::pue::PueSource;
+use crate::carbon::zones;
 use crate::cli::CliError;
 use crate::config::{Basis, Collectors, Loaded, ProviderKind, Source};
 use crate::journal::SourceKey;
@@ -74,7 +78,12 @@ pub(super) fn carbon(loaded: &Loaded, purpose: Purpose) -> Result<Carbon, CliErr
     embodied::parts(&loaded.settings.embodied)
         .map_err(|error| CliError::setting(&loaded.origins, error.key(), error.to_string()))?;
     let (sources, basis) = sources(loaded, purpose)?;
-    let fallback = fallback(loaded, basis.filter(|_| !sources.is_empty()))?;
+    let fallback = match purpose {
+        Purpose::Account => fallback(loaded, basis.filter(|_| !sources.is_empty()))?,
+        // It prices nothing.
+        Purpose::Relay => factors::resolve(&FactorSettings::default())
+            .map_err(|error| CliError::factor(&loaded.origins, &error))?,
+    };
     let market = Market::from_settings(&loaded.settings.market)
         .map_err(|error| CliError::setting(&loaded.origins, error.key(), error.to_string()))?;
     let pue = pue(loaded)?;
@@ -131,15 +140,9 @@ fn sources(loaded: &Loaded, purpose: Purpose) -> Result<(Vec<LiveSource>, Option
             }
             (own, wanted) => basis = wanted.or(own),
         }
-        let zone = source.provider.zone();
-        let elsewhere =
-            sources.iter().map(|other| other.provider.zone()).find(|other| is_elsewhere(other, &zone));
-        if let Some(other) = elsewhere.filter(|_| purpose == Purpose::Account) {
-            let problem = format!(
-                "{zone} is another country than {other} of a source before it, but the counters are of this node's \
-                 place: leave one out, or run `wattprint relay` to pass on several"
-            );
-            return Err(wrong(loaded, number, "zone", &problem));
+        if purpose == Purpose::Account {
+            check_place(loaded, &sources, &source)
+                .map_err(|problem| wrong(loaded, number, "zone", &problem))?;
         }
         sources.push(source);
     }
@@ -151,6 +154,7 @@ pub(super) fn poor_stand_in(loaded: &Loaded, pricer: &Pricer) -> Option<String> 
     let grid = &pricer.fallback().grid;
     let settings = &loaded.settings.carbon;
     let is_own = settings.intensity.is_some()
+        || settings.cloud.is_some() && &*grid.zone != zones::WORLD
         || settings.zone.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case(&grid.zone));
     (!is_own).then(|| {
         format!(
@@ -161,21 +165,55 @@ pub(super) fn poor_stand_in(loaded: &Loaded, pricer: &Pricer) -> Option<String> 
     })
 }
 
-/// Whether two zones are of different countries, where both begin with a country's code.
+/// What is wrong with the place of a source whose figures enter the counters: they are of this node's place.
+fn check_place(loaded: &Loaded, before: &[LiveSource], source: &LiveSource) -> Result<(), String> {
+    let counts = |source: &&LiveSource| source.provider.signal().basis().is_some();
+    if !counts(&source) {
+        return Ok(());
+    }
+    let zone = source.provider.zone();
+    if zone.is_empty() && loaded.settings.carbon.source.len() > 1 {
+        return Err(
+            "needed for a relay beside other sources: nothing else tells which place to take".to_owned()
+        );
+    }
+    let others = before.iter().filter(counts).map(|other| other.provider.zone());
+    let own = loaded.settings.carbon.zone.as_deref().map(Arc::from);
+    match own.into_iter().chain(others).find(|other| is_elsewhere(other, &zone)) {
+        Some(other) => Err(format!(
+            "{zone} is another country than {other} (carbon.zone, or a source before it), but the counters are of this \
+             node's place: leave one out, or run `wattprint relay` to pass on several"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether two zones are of different countries, where both begin with a code that the table of zones has.
 pub(super) fn is_elsewhere(zone: &str, other: &str) -> bool {
     let country = |zone: &str| {
         let code = zone.split('-').next().unwrap_or_default();
-        (code.len() == 2 && code.chars().all(|c| c.is_ascii_uppercase())).then(|| code.to_owned())
+        zones::by_zone(code, None).map(|known| known.zone)
     };
     country(zone).zip(country(other)).is_some_and(|(zone, other)| zone != other)
+}
+
+/// The source's own address, where it has one.
+fn host(source: &Source) -> Option<Uri> {
+    source.url.as_deref()?.trim().parse().ok()
 }
 
 /// Whether others can read the source's credential on its way.
 fn sends_in_the_clear(source: &Source) -> bool {
     let has_credential = source.token_file.is_some() || source.password_file.is_some();
-    let host = source.url.as_deref().and_then(|url| url.strip_prefix("http://"));
-    let is_local = |host: &str| ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
-    has_credential && host.is_some_and(|host| !is_local(host))
+    let is_local = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    };
+    has_credential
+        && host(source).is_some_and(|uri| {
+            uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"))
+                && !uri.host().is_some_and(is_local)
+        })
 }
 
 /// The source that an entry of `carbon.source`, with its place there, asks for. `basis` is what it should count, where
@@ -199,7 +237,9 @@ pub(super) fn source(
         warn!(provider = entry.provider.as_str(), "its credential goes over the network without TLS (url)");
     }
     let key = SourceKey::new(entry, &provider.zone());
-    let lane = format!("{} {}", entry.provider.as_str(), entry.url.as_deref().unwrap_or_default());
+    let address = host(entry);
+    let host = address.as_ref().and_then(Uri::host).unwrap_or_default();
+    let lane = format!("{} {host}", entry.provider.as_str());
     Ok(LiveSource { kind: entry.provider, lane, key, provider, http })
 }
 
@@ -242,6 +282,66 @@ mod tests {
             loaded.settings.carbon.zone = Some("DE".to_owned());
             let error = super::carbon(&loaded, Purpose::Account).unwrap_err().to_string();
             assert!(error.contains("carbon.source[0].zone: "), "{error}");
+        }
+    }
+
+    fn entry(kind: ProviderKind, zone: &str) -> Source {
+        Source { zone: (!zone.is_empty()).then(|| zone.to_owned()), ..Source::new(kind) }
+    }
+
+    /// What is wrong with these sources of a node in a zone; none if nothing is.
+    fn complaint(zone: Option<&str>, sources: Vec<Source>) -> Option<String> {
+        let mut loaded = Loaded::default();
+        loaded.settings.carbon.zone = zone.map(str::to_owned);
+        loaded.settings.carbon.source = sources;
+        carbon(&loaded, Purpose::Account).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn counters_are_of_one_place() {
+        use ProviderKind::{EnergyCharts, Neso, Relay, Rte, Watttime};
+        let relay = |zone| Source { url: Some("http://relay:10125".to_owned()), ..entry(Relay, zone) };
+        let direct = |source: Source| Source { basis: Some(Basis::Direct), ..source };
+        let marginal = Source {
+            user: Some("name".to_owned()),
+            password_file: Some("password".into()),
+            ..entry(Watttime, "FR")
+        };
+        // A code that isn't a country's, and marginal figures, which no counter is made of.
+        assert_eq!(complaint(None, vec![entry(Neso, "13"), marginal]), None);
+        assert_eq!(complaint(Some("DE"), vec![entry(EnergyCharts, "de")]), None);
+        assert_eq!(complaint(None, vec![relay("")]), None);
+        assert_eq!(complaint(None, vec![entry(Neso, "GB"), direct(relay("GB"))]), None);
+        for (zone, sources, part) in [
+            (
+                None,
+                vec![entry(EnergyCharts, "DE"), entry(EnergyCharts, "FR")],
+                "FR is another country than DE",
+            ),
+            (Some("DE"), vec![entry(Rte, "FR")], "FR is another country than DE"),
+            (None, vec![entry(Neso, "GB"), direct(relay(""))], "a relay beside other sources"),
+        ] {
+            let complaint = complaint(zone, sources).unwrap();
+            assert!(complaint.contains(part), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn a_credential_in_the_clear_is_noticed() {
+        for (url, expected) in [
+            ("http://grid.example.org/x", true),
+            ("HTTP://localhost.example.org/x", true),
+            ("https://grid.example.org/x", false),
+            ("http://localhost:9090", false),
+            ("http://127.0.0.1:9090", false),
+            ("http://[::1]:9090", false),
+        ] {
+            let source = Source {
+                url: Some(url.to_owned()),
+                token_file: Some("token".into()),
+                ..Source::new(ProviderKind::Http)
+            };
+            assert_eq!(sends_in_the_clear(&source), expected, "{url}");
         }
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
     if let Some(notice) = pricer.fallback().notice().filter(|_| work.sources.is_empty()) {
         warn!("{notice}");
     }
-    if let Some(stand_in) = carbon::poor_stand_in(loaded, &pricer).filter(|_| !work.sources.is_empty()) {
+    if let Some(stand_in) = carbon::poor_stand_in(loaded, &pricer)
+        .filter(|_| purpose == Purpose::Account && !work.sources.is_empty())
+    {
         warn!("{stand_in}");
     }
     if settings.simulate {

@@ -30,6 +30,7 @@ impl Job {
         let (zone, pace) = (provider.zone(), provider.pace());
         let mut warnings = Warnings::default();
         let of = Arc::clone(&zone);
+        let of_any_zone = zone.is_empty();
         let ask = move |now: UnixTime| {
             let (series, told) = ask(provider.as_mut(), &http, now);
             for text in warnings.news(&told, now) {
@@ -38,6 +39,10 @@ impl Job {
             let series = series?;
             let change: Change = Box::new(move |state| {
                 let Some(source) = state.sources.get_mut(index) else { return };
+                if of_any_zone {
+                    // What it had of a place that it isn't about any more must not stand for the new one.
+                    source.series.retain(|known| series.iter().any(|new| new.zone == known.zone));
+                }
                 for series in series {
                     source.take(series, now);
                 }
@@ -77,6 +82,9 @@ fn ask(
         Ok(Fetched { series, warnings }) => (with_values(series, &warnings, now), warnings),
         Err(error) => (Err(error), Vec::new()),
     };
+    for warning in &mut warnings {
+        *warning = http.hide_in(warning);
+    }
     warnings.extend(http.skew().map(skew_warning));
     (series, warnings)
 }

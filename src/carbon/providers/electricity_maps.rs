@@ -259,14 +259,16 @@ impl GridProvider for ElectricityMaps {
     }
 }
 
-/// Whether a zone of this program's tables has the same code there: countries, and the bidding zones of Denmark, Norway
-/// and Sweden.
+/// Whether a zone of this program's tables has the same code there: countries, provinces of Canada, and the bidding zones
+/// of Denmark, Norway and Sweden.
 fn is_shared(zone: &str) -> bool {
     match zone.split_once('-') {
         None => zone.len() == 2 && zone.chars().all(|c| c.is_ascii_alphabetic()),
         Some((country, part)) => {
             let number = part.strip_prefix(country).unwrap_or_default();
-            matches!(country, "DK" | "NO" | "SE") && matches!(number, "1" | "2" | "3" | "4" | "5")
+            let is_province = country == "CA" && part.len() == 2;
+            is_province
+                || matches!(country, "DK" | "NO" | "SE") && matches!(number, "1" | "2" | "3" | "4" | "5")
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::believable;
+use super::{LONGEST_SLOT, believable};
 use crate::carbon::grid::{FetchError, FetchResult, Signal};
 use crate::carbon::http::brief;
 use crate::carbon::series::{KEPT, MAX_SLOTS, Series, Slot, SlotQuality};
@@ -68,6 +68,7 @@ impl Intake {
             }
             Some((_, Some(slot))) => self.slots.push(slot),
             Some(_) if end <= start => self.unusable("it ends before it starts"),
+            Some(_) if end.since(start) > LONGEST_SLOT => self.unusable("it holds for longer than 31 days"),
             Some((grams, None)) => self.unusable(&format!("{grams} g/kWh isn't believable")),
         }
     }

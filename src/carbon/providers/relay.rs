@@ -55,7 +55,8 @@ impl Document {
             let slots = one.slots.slots().iter().filter(|slot| slot.end > now.before(PASSED_ON));
             GridSeries { slots: Series::new(slots.copied()), ..GridSeries::clone(one) }
         };
-        Self { version: VERSION, series: series.iter().filter(is_newest).map(recent).collect() }
+        let newest = series.iter().filter(is_newest).map(recent);
+        Self { version: VERSION, series: newest.filter(|one| !one.slots.slots().is_empty()).collect() }
     }
 }
 

@@ -98,6 +98,13 @@ fn what_has_passed_alike_becomes_one_slot() {
 }
 
 #[test]
+fn what_is_known_reaches_to_the_first_gap() {
+    let series = Series::new([measured(10, 20, 1.0), measured(20, 30, 2.0), measured(40, 50, 4.0)]);
+    let reach = |second| series.reaches(UnixTime::from_seconds(second)).map(|end| end.as_millis() / 1_000);
+    assert_eq!([5, 10, 25, 35, 45].map(reach), [None, Some(30), Some(30), None, Some(50)]);
+}
+
+#[test]
 fn an_earlier_answer_that_comes_late_fills_gaps_only() {
     let mut series = Series::new([measured(10, 20, 1.0), slot(20, 30, 5.0, SlotQuality::Forecast)]);
     series.insert_earlier(Series::new([measured(0, 25, 9.0)]));

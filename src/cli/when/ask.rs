@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::carbon::fetch::fetch_once;
-use crate::carbon::grid::{FetchError, FetchResult, GridSeries};
+use crate::carbon::grid::{FetchError, FetchResult, GridSeries, Signal};
 use crate::carbon::http::{HttpClient, Request, check_address};
 use crate::carbon::providers::{Fetched, relay};
 use crate::cli::carbon;
@@ -85,16 +85,19 @@ fn of_place(series: Vec<GridSeries>, zone: Option<&str>) -> Result<Vec<GridSerie
     let zones: BTreeSet<Arc<str>> = series.iter().map(|series| Arc::clone(&series.zone)).collect();
     let named = || zones.iter().map(|zone| &**zone).take(NAMED).collect::<Vec<_>>().join(", ");
     let Some(zone) = zone else {
-        return match zones.len() {
-            0 | 1 => Ok(series),
-            _ => Err(format!("has several zones ({}): name one with --carbon.zone", named())),
+        let differ = zones.iter().any(|zone| zones.iter().any(|other| carbon::is_elsewhere(zone, other)));
+        return match differ {
+            false => Ok(series),
+            true => Err(format!("has several zones ({}): name one with --carbon.zone", named())),
         };
     };
     let is_named = zones.iter().any(|known| known.eq_ignore_ascii_case(zone));
-    let fits = |known: &str| {
-        if is_named { known.eq_ignore_ascii_case(zone) } else { !carbon::is_elsewhere(known, zone) }
+    // Marginal figures have zones of their own.
+    let fits = |series: &GridSeries| match is_named && series.signal != Signal::Marginal {
+        true => series.zone.eq_ignore_ascii_case(zone),
+        false => !carbon::is_elsewhere(&series.zone, zone),
     };
-    let fitting: Vec<GridSeries> = series.into_iter().filter(|series| fits(&series.zone)).collect();
+    let fitting: Vec<GridSeries> = series.into_iter().filter(fits).collect();
     if fitting.is_empty() && !zones.is_empty() {
         return Err(format!("has nothing for {zone}, only for {}", named()));
     }
@@ -113,7 +116,6 @@ fn ask_daemon(address: &str, now: UnixTime) -> Result<Vec<GridSeries>, FetchErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::carbon::grid::Signal;
     use crate::carbon::series::Series;
 
     #[test]
