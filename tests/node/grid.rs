@@ -87,7 +87,8 @@ fn a_provider_that_misbehaves_costs_nothing_but_freshness() {
         daemon.ticks(3);
         let begun = Instant::now();
         let after = daemon.scrape();
-        assert!(begun.elapsed() < Duration::from_secs(1), "{mood:?}: {:?}", begun.elapsed());
+        // One that waited for the provider would take 10 s.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{mood:?}: {:?}", begun.elapsed());
         // Germany's yearly average, over the life cycle as the source's figures.
         let labels =
             [("provider", "embedded"), ("grid_zone", "DE"), ("basis", "lifecycle"), ("quality", "static")];
