@@ -42,6 +42,9 @@ pub struct BestWindow {
     /// The mean intensity in it.
     #[serde(rename = "mean_grams_per_kwh")]
     pub mean: GramsPerKwh,
+    /// The mean intensity in as many hours from now on; absent where that isn't known.
+    #[serde(rename = "starting_now_grams_per_kwh")]
+    pub starting_now: Option<GramsPerKwh>,
 }
 
 /// What a series says of the time from now on.
@@ -63,8 +66,11 @@ pub fn outlook(series: &Series, now: UnixTime) -> Option<Outlook> {
     let end = series.slots().last().map(|slot| slot.end).filter(|end| *end > now)?;
     let ahead = |hour: u32| Some((hour, series.at(now.after(hours(hour)))?.intensity));
     let best = |length: u32| {
-        let window = best_windows(series, now, end, hours(length)).into_iter().next()?;
-        Some(BestWindow { hours: length, start: window.start, mean: window.mean })
+        let all = windows(series, now, end, hours(length));
+        let at_once = all.first().filter(|window| window.start == now);
+        let starting_now = at_once.map(|window| window.mean);
+        let window = least(all).into_iter().next()?;
+        Some(BestWindow { hours: length, start: window.start, mean: window.mean, starting_now })
     };
     Some(Outlook {
         hourly: (0..=MAX_HOURS_AHEAD).filter_map(ahead).collect(),
@@ -74,7 +80,11 @@ pub fn outlook(series: &Series, now: UnixTime) -> Option<Outlook> {
 
 /// All windows of this length between two moments whose mean is the least, the earliest first; empty where there is no window.
 pub fn best_windows(series: &Series, from: UnixTime, to: UnixTime, length: Duration) -> Vec<Window> {
-    let mut windows = windows(series, from, to, length);
+    least(windows(series, from, to, length))
+}
+
+/// Those whose mean is the least.
+fn least(mut windows: Vec<Window>) -> Vec<Window> {
     let least = windows.iter().map(|window| window.mean.0).min_by(f64::total_cmp);
     windows.retain(|window| least.is_some_and(|least| window.mean.0 - least <= SAME));
     windows

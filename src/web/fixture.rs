@@ -231,6 +231,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
                 hours: 4,
                 start: UnixTime::from_seconds(1_800_003_600),
                 mean: GramsPerKwh(30.5),
+                starting_now: Some(GramsPerKwh(44.2)),
             }],
         })),
         market: Some(MarketFactor { intensity: GramsPerKwh(11.05), residual: "location" }),

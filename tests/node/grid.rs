@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::{Daemon, PATIENCE, free_port, run};
 use crate::exposition::Exposition;
 use crate::http;
+use crate::lifecycle::assert_clean;
 use crate::{assert_close, wait_for};
 
 use provider::{Mood, Provider, chart, now};
@@ -256,6 +257,8 @@ fn a_file_that_another_process_writes_is_followed() {
         assert_close("water", rate(&before, &after, "wattprint_node_water_liters_total"), 1.8, 1e-6);
         before.assert_never_falls(&after);
     }
+    // With every family of emissions there.
+    assert_clean(&daemon.get("/metrics").text());
     // A server of the table, spread over four years, and all of it accounted for.
     let scrape = daemon.scrape();
     let node = scrape.value("wattprint_node_embodied_emissions_grams_total", &[("component", "other")]);

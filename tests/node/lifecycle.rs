@@ -286,11 +286,8 @@ fn pages_answer_and_unknown_ones_do_not() {
     assert_eq!(daemon.end("TERM").0.code(), Some(0));
 }
 
-#[test]
-fn promtool_has_nothing_to_say_and_each_family_is_in_the_docs() {
-    let daemon = Daemon::start(&[]);
-    daemon.ticks(1);
-    let text = daemon.get("/metrics").text();
+/// Lets promtool read a scrape, and panics if it has anything to say.
+pub(crate) fn assert_clean(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -299,12 +296,20 @@ fn promtool_has_nothing_to_say_and_each_family_is_in_the_docs() {
         .spawn()
         .unwrap_or_else(|error| panic!("promtool: {error}; run `make tools`"));
     let mut input = promtool.stdin.take().unwrap();
-    let body = text.clone();
+    let body = text.to_owned();
     let writer = thread::spawn(move || input.write_all(body.as_bytes()));
     let output = promtool.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(said.is_empty() && output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn promtool_has_nothing_to_say_and_each_family_is_in_the_docs() {
+    let daemon = Daemon::start(&[]);
+    daemon.ticks(1);
+    let text = daemon.get("/metrics").text();
+    assert_clean(&text);
 
     let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
     for (family, kind) in &Exposition::parse(&text).types {

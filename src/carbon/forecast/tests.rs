@@ -99,6 +99,9 @@ fn an_outlook_starts_within_the_slot_of_now() {
     let windows: Vec<_> = outlook.windows.iter().map(|best| (best.hours, best.start, best.mean.0)).collect();
     // The forecast goes on for five and a half hours.
     assert_eq!(windows, [(1, at(2 * HOUR), 30.0), (2, at(2 * HOUR), 35.0), (4, at(2 * HOUR), 50.0)]);
+    for best in &outlook.windows {
+        assert!(best.starting_now.is_some_and(|now| now.0 > best.mean.0), "{best:?}");
+    }
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn units_are_in_the_names_of_the_json() {
     let json = serde_json::to_value(outlook(&even(0, HOUR, &[1.5]), at(0))).unwrap();
     let expected = serde_json::json!({
         "hourly_grams_per_kwh": [[0, 1.5]],
-        "windows": [{"hours": 1, "start_unix_ms": 0, "mean_grams_per_kwh": 1.5}],
+        "windows": [{"hours": 1, "start_unix_ms": 0, "mean_grams_per_kwh": 1.5, "starting_now_grams_per_kwh": 1.5}],
     });
     assert_eq!(json, expected);
 }

@@ -218,10 +218,10 @@ fn emissions_of_each_kind_have_families_of_their_own() {
     assert!(kinds.iter().map(|(labels, _)| labels.as_str()).eq(names.map(|name| format!("other/{name}"))));
     let node = values(&snapshot, "wattprint_node_embodied_emissions_grams_total");
     assert_eq!(node, [("other".to_owned(), kinds.iter().map(|(_, grams)| grams).sum())]);
-    let bounds = values(&snapshot, "wattprint_embodied_kilograms");
+    let bounds = values(&snapshot, "wattprint_embodied_grams");
     assert_eq!(
         bounds,
-        [("gpu/GPU-0000/value".to_owned(), 164.0), ("gpu/GPU-0000/high".to_owned(), 575.0)],
+        [("gpu/GPU-0000/value".to_owned(), 164e3), ("gpu/GPU-0000/high".to_owned(), 575e3)],
         "nobody gives a low end"
     );
 }

@@ -39,7 +39,7 @@ pub(super) fn write(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
     html.write_str("</p>\n")?;
     let windows = snapshot.grid_outlook.iter().flat_map(|outlook| &outlook.windows);
     if let Some(window) = windows.into_iter().find(|window| window.hours == HOURS) {
-        writeln!(html, "<p>{}</p>", Best { window, now, intensity: grid.intensity.0 })?;
+        writeln!(html, "<p>{}</p>", Best { window, now })?;
     }
     if snapshot.grid_state.sources.is_empty() {
         return Ok(());
@@ -66,17 +66,16 @@ pub(super) fn write(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
 struct Best<'a> {
     window: &'a BestWindow,
     now: UnixTime,
-    intensity: f64,
 }
 
 impl Display for Best<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let gain = 1.0 - self.window.mean.0 / self.intensity;
+        let gain = self.window.starting_now.map(|now| 1.0 - self.window.mean.0 / now.0);
         if self.window.start <= self.now {
             return write!(f, "Cleanest {HOURS} h ahead: from now on.");
         }
-        if gain < WORTH_WAITING {
-            return write!(f, "No {HOURS} h ahead are cleaner than now.");
+        if gain.is_some_and(|gain| gain < WORTH_WAITING) {
+            return write!(f, "No {HOURS} h ahead are cleaner than those from now on.");
         }
         let moment = |time: UnixTime| {
             let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -85,7 +84,11 @@ impl Display for Best<'_> {
         let (start, now) = (moment(self.window.start), moment(self.now));
         let is_today = start.strftime("%F").to_string() == now.strftime("%F").to_string();
         let format = if is_today { "%H:%M" } else { "%F %H:%M" };
-        write!(f, "Cleanest {HOURS} h from {} UTC, {:.0} % below now.", start.strftime(format), gain * 100.0)
+        write!(f, "Cleanest {HOURS} h from {} UTC", start.strftime(format))?;
+        match gain {
+            Some(gain) => write!(f, ", {:.0} % below those from now on.", gain * 100.0),
+            None => f.write_char('.'),
+        }
     }
 }
 
@@ -135,13 +138,20 @@ mod tests {
     fn says_when_it_will_be_cleanest() {
         // 2027-01-15, 08:00 UTC.
         let best = |start: u64, mean: f64| {
-            let window =
-                BestWindow { hours: HOURS, start: UnixTime::from_seconds(start), mean: GramsPerKwh(mean) };
-            Best { window: &window, now: UnixTime::from_seconds(1_800_000_000), intensity: 50.0 }.to_string()
+            let window = BestWindow {
+                hours: HOURS,
+                start: UnixTime::from_seconds(start),
+                mean: GramsPerKwh(mean),
+                starting_now: Some(GramsPerKwh(50.0)),
+            };
+            Best { window: &window, now: UnixTime::from_seconds(1_800_000_000) }.to_string()
         };
-        assert_eq!(best(1_800_021_600, 34.5), "Cleanest 4 h from 14:00 UTC, 31 % below now.");
-        assert_eq!(best(1_800_064_800, 34.5), "Cleanest 4 h from 2027-01-16 02:00 UTC, 31 % below now.");
+        assert_eq!(best(1_800_021_600, 34.5), "Cleanest 4 h from 14:00 UTC, 31 % below those from now on.");
+        assert_eq!(
+            best(1_800_064_800, 34.5),
+            "Cleanest 4 h from 2027-01-16 02:00 UTC, 31 % below those from now on."
+        );
         assert_eq!(best(1_800_000_000, 34.5), "Cleanest 4 h ahead: from now on.");
-        assert_eq!(best(1_800_021_600, 49.9), "No 4 h ahead are cleaner than now.");
+        assert_eq!(best(1_800_021_600, 49.9), "No 4 h ahead are cleaner than those from now on.");
     }
 }

@@ -30,9 +30,9 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     gauge(
-        "wattprint_embodied_kilograms",
+        "wattprint_embodied_grams",
         &["part", "device", "bound"],
-        "Emissions of making a part of the hardware in kilograms of CO2 equivalent: the value that is counted, and the \
+        "Emissions of making a part of the hardware in grams of CO2 equivalent: the value that is counted, and the \
          low and high ends of what it may be.",
         |source, out| {
             for hardware in &source.snapshot.embodied_parts {
@@ -41,7 +41,7 @@ pub(super) const FAMILIES: &[Family] = &[
                     [("low", figures.low), ("value", Some(figures.kilograms)), ("high", figures.high)]
                 {
                     if let Some(kilograms) = kilograms {
-                        out.push(&[hardware.part, &hardware.device, bound], &[], kilograms.0);
+                        out.push(&[hardware.part, &hardware.device, bound], &[], kilograms.in_grams().0);
                     }
                 }
             }
