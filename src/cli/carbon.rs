@@ -198,7 +198,7 @@ pub(super) fn is_elsewhere(zone: &str, other: &str) -> bool {
 }
 
 /// The source's own address, where it has one.
-fn host(source: &Source) -> Option<Uri> {
+fn own_address(source: &Source) -> Option<Uri> {
     source.url.as_deref()?.trim().parse().ok()
 }
 
@@ -210,7 +210,7 @@ fn sends_in_the_clear(source: &Source) -> bool {
         host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
     };
     has_credential
-        && host(source).is_some_and(|uri| {
+        && own_address(source).is_some_and(|uri| {
             uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"))
                 && !uri.host().is_some_and(is_local)
         })
@@ -237,7 +237,7 @@ pub(super) fn source(
         warn!(provider = entry.provider.as_str(), "its credential goes over the network without TLS (url)");
     }
     let key = SourceKey::new(entry, &provider.zone());
-    let address = host(entry);
+    let address = own_address(entry);
     let host = address.as_ref().and_then(Uri::host).unwrap_or_default();
     let lane = format!("{} {host}", entry.provider.as_str());
     Ok(LiveSource { kind: entry.provider, lane, key, provider, http })
