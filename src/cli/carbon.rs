@@ -188,12 +188,14 @@ fn check_place(loaded: &Loaded, before: &[LiveSource], source: &LiveSource) -> R
     }
 }
 
-/// Whether two zones are of different countries, where both begin with a code that the table of zones has.
+/// The country of a zone, where its code begins with one that the table of zones has.
+pub(super) fn country(zone: &str) -> Option<Arc<str>> {
+    let code = zone.split('-').next().unwrap_or_default();
+    zones::by_zone(code, None).map(|known| known.zone)
+}
+
+/// Whether two zones are of different countries, where those of both are known.
 pub(super) fn is_elsewhere(zone: &str, other: &str) -> bool {
-    let country = |zone: &str| {
-        let code = zone.split('-').next().unwrap_or_default();
-        zones::by_zone(code, None).map(|known| known.zone)
-    };
     country(zone).zip(country(other)).is_some_and(|(zone, other)| zone != other)
 }
 

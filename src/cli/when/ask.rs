@@ -85,10 +85,10 @@ fn of_place(series: Vec<GridSeries>, zone: Option<&str>) -> Result<Vec<GridSerie
     let zones: BTreeSet<Arc<str>> = series.iter().map(|series| Arc::clone(&series.zone)).collect();
     let named = || zones.iter().map(|zone| &**zone).take(NAMED).collect::<Vec<_>>().join(", ");
     let Some(zone) = zone else {
-        let differ = zones.iter().any(|zone| zones.iter().any(|other| carbon::is_elsewhere(zone, other)));
-        return match differ {
-            false => Ok(series),
-            true => Err(format!("has several zones ({}): name one with --carbon.zone", named())),
+        let countries: BTreeSet<Arc<str>> = zones.iter().filter_map(|zone| carbon::country(zone)).collect();
+        return match countries.len() {
+            0 | 1 => Ok(series),
+            _ => Err(format!("has several zones ({}): name one with --carbon.zone", named())),
         };
     };
     let is_named = zones.iter().any(|known| known.eq_ignore_ascii_case(zone));
