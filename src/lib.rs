@@ -27,3 +27,6 @@ pub mod journal;
 pub mod web;
 
 pub mod cli;
+
+#[cfg(test)]
+mod logged;

@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::io::Write;
 
 use super::*;
 use crate::carbon::grid::{Signal, SourceState};
@@ -7,6 +6,7 @@ use crate::carbon::http::{HttpClient, Request};
 use crate::carbon::providers::replay::{Replay, Reply};
 use crate::carbon::providers::{Fetched, GridProvider};
 use crate::carbon::series::{Series, Slot, SlotQuality};
+use crate::logged::logged;
 use crate::units::{GramsPerKwh, Pue};
 
 mod threads;
@@ -161,28 +161,6 @@ fn what_is_two_days_old_is_forgotten() {
     let source = board.latest().sources[1].clone();
     assert_eq!(source.series.len(), 1);
     assert_eq!(source.series[0].slots, series(1, 100.0).slots);
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What is logged by this thread in the meantime, line by line.
-fn logged(work: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! What is kept of series.
 
-use std::io::Write;
-
 use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
 
 use super::*;
 use crate::carbon::providers::believable;
 use crate::journal::writer::PAUSE;
+use crate::logged::logged;
 
 fn now() -> UnixTime {
     UnixTime::from_seconds(NOW)
@@ -164,27 +163,11 @@ fn damage_while_running_is_an_error() {
     assert!(error.to_string().contains("restart wattprint"), "{error}");
 }
 
-/// A log that can be looked at.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn the_writer_tells_the_first_failure_and_the_recovery() {
     let dir = tempfile::tempdir().unwrap();
     let writer = JournalWriter::new(open(dir.path()), vec![key("DE"), key("FR")]);
-    let lines = Lines::default();
-    let sink = lines.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
-    tracing::subscriber::with_default(log, || {
+    let lines = logged(|| {
         let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
         other
             .execute_batch(
@@ -198,12 +181,10 @@ fn the_writer_tells_the_first_failure_and_the_recovery() {
         writer.save(1, &[series("FR", &[2.0])], now());
         writer.save(2, &[series("IT", &[2.0])], now());
     });
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[0].contains("WARN") && lines[0].contains("grid data can't be kept"), "{text}");
-    assert!(lines[0].contains(&format!("{}: broken", dir.path().join(FILE_NAME).display())), "{text}");
-    assert!(lines[1].contains("INFO") && lines[1].contains("kept again"), "{text}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("grid data can't be kept"), "{lines:?}");
+    assert!(lines[0].contains(&format!("{}: broken", dir.path().join(FILE_NAME).display())), "{lines:?}");
+    assert!(lines[1].contains("INFO") && lines[1].contains("kept again"), "{lines:?}");
 }
 
 #[test]
