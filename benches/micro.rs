@@ -96,7 +96,7 @@ fn sampling(criterion: &mut Criterion) {
         let (Ok(factors), Ok(clock)) = (resolve(&FactorSettings::default()), Clock::new()) else { return };
         let pricer = Pricer::new(factors, None, Duration::ZERO, Market::default(), None);
         let board = Arc::new(GridBoard::new(vec![]));
-        let mut sampler = Sampler::new(&settings, pricer, board, clock, 10_000);
+        let mut sampler = Sampler::new(&settings, pricer, (board, Arc::default()), clock, 10_000);
         let mut now = Duration::from_secs(1);
         let mut tick = || {
             now += Duration::from_secs(1);

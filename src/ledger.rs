@@ -324,6 +324,26 @@ impl Ledger {
         self.accounts.iter().filter(|account| account.owner.is_some())
     }
 
+    /// The same with their numbers.
+    pub fn numbered_accounts(&self) -> impl Iterator<Item = (OwnerId, &Account)> {
+        let numbered = self.accounts.iter().enumerate();
+        numbered
+            .filter(|(_, account)| account.owner.is_some())
+            .filter_map(|(index, account)| Some((OwnerId::from_index(index)?, account)))
+    }
+
+    /// Gives all that one owner has to another one of the same family: what it used is that one's own. Nothing is done where
+    /// the other isn't known.
+    pub fn fold(&mut self, from: OwnerId, into: OwnerId) {
+        if from == into || self.accounts.get(into.index()).is_none_or(|account| account.owner.is_none()) {
+            return;
+        }
+        let Some(given) = self.accounts.get_mut(from.index()).map(Account::give_away) else { return };
+        if let Some(account) = self.accounts.get_mut(into.index()) {
+            account.take_over(given);
+        }
+    }
+
     /// The owner behind a number, as the ledger knows it.
     pub fn owner(&self, id: OwnerId) -> Option<&Arc<Owner>> {
         self.accounts.get(id.index())?.owner.as_ref()

@@ -12,6 +12,8 @@ pub mod meters;
 
 pub mod gpu;
 
+pub mod identity;
+
 pub mod carbon;
 
 pub mod attribution;

@@ -5,6 +5,7 @@ mod beyond;
 mod clock;
 mod embodied;
 mod gpu;
+mod names;
 mod outlook;
 mod picture;
 mod prices;
@@ -23,6 +24,7 @@ use crate::carbon::grid::GridBoard;
 use crate::carbon::pricing::Pricer;
 use crate::config::{Collectors, Settings};
 use crate::gpu::{GpuBank, GpuSettings, Now};
+use crate::identity::NameBoard;
 use crate::ledger::Ledger;
 use crate::meters::cpu_table;
 use crate::meters::estimate::TabulatedCpu;
@@ -73,6 +75,7 @@ pub struct Sampler {
     gpu_books: gpu::GpuBooks,
     embodied: embodied::EmbodiedBooks,
     ahead: outlook::Ahead,
+    names: names::NameBooks,
     log: watch::ChangeLog,
     last: Option<Tick>,
     sequence: u64,
@@ -81,12 +84,12 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Finds what can be read. Energy is priced by `pricer`, which learns of live figures from `board`; `open_files` is
-    /// how many files may be kept open.
+    /// Finds what can be read. Energy is priced by `pricer`, which learns of live figures from `board`; names come from
+    /// `names`; `open_files` is how many files may be kept open.
     pub fn new(
         settings: &Settings,
         pricer: Pricer,
-        board: Arc<GridBoard>,
+        (board, names): (Arc<GridBoard>, Arc<NameBoard>),
         clock: Clock,
         open_files: usize,
     ) -> Self {
@@ -117,6 +120,7 @@ impl Sampler {
             gpu_books: gpu::GpuBooks::new(&settings.path.procfs),
             embodied: embodied::EmbodiedBooks::new(Plan::new(&settings.embodied)),
             ahead: outlook::Ahead::default(),
+            names: names::NameBooks::new(names, &settings.collector, settings.names.wait, limits.retention),
             log: watch::ChangeLog::default(),
             last: None,
             sequence: 0,
@@ -220,6 +224,9 @@ impl Sampler {
         let rates = self.prices.begin(UnixTime::since_epoch(wall), elapsed);
         self.ledger.begin(now.boottime, self.workloads.owners_mut(), rates);
         self.attribute(&usage, &readings, &gpus, now, elapsed);
+        self.names.update(now.boottime, &mut self.ledger, &self.workloads);
+        let outcomes: Vec<_> = self.names.board().outcomes().map(|outcome| (*outcome).clone()).collect();
+        self.note_all(&mut collectors, &outcomes, self.clock.now().monotonic);
         self.sequence = self.sequence.saturating_add(1);
         // The first look can't tell yet which meters will do.
         if self.sequence > 1 {

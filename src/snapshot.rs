@@ -17,6 +17,7 @@ pub use crate::carbon::factors::GridFactor;
 pub use crate::carbon::forecast::Outlook;
 pub use crate::carbon::grid::GridState;
 use crate::gpu::{GpuIdentity, Limitation};
+pub use crate::identity::{Details, Facts, Title};
 pub use crate::ledger::{Beneficiary, Holder, State};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::units::{Bytes, CpuTime, Grams, Litres, LitresPerKwh, Microjoules, Pue, Watts};
@@ -151,6 +152,13 @@ pub struct ComponentCell {
 pub struct WorkloadTotals {
     /// Whose they are.
     pub owner: Arc<Owner>,
+    /// The labels of its series.
+    #[serde(rename = "labels")]
+    pub title: Arc<Title>,
+    /// What is known of it now.
+    pub facts: Option<Facts>,
+    /// Whether its series are held back, as its name isn't known yet.
+    pub held: bool,
     /// CPU time since the owner was first seen: the evidence for its share.
     #[serde(rename = "cpu_time_ns")]
     pub cpu_time: CpuTime,

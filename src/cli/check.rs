@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::cli::carbon::{self, Carbon, Purpose};
 use crate::cli::serve::web_settings;
-use crate::cli::{CliError, raise_open_files};
+use crate::cli::{CliError, names, raise_open_files};
 use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
@@ -155,7 +155,8 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     let sources = thread::spawn(move || grid::ask(work, now));
     // What live sources say is reported as what they say.
     let board = Arc::default();
-    let mut sampler = Sampler::new(settings, pricer, board, clock, raise_open_files());
+    let (names, name_workers) = names::begin(settings);
+    let mut sampler = Sampler::new(settings, pricer, (board, names), clock, raise_open_files());
     sampler.tick(clock.now());
     let mut snapshot = look(&mut sampler, clock);
     // Drivers may take their time to begin.
@@ -168,6 +169,7 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     let broken =
         |_| vec![Finding::bad("sources", "asking them failed inside wattprint", "report it as a bug")];
     let sources = sources.join().unwrap_or_else(broken);
+    name_workers.stop();
     let report = report(settings, &sampler, &snapshot, sources);
     if json {
         serde_json::to_writer_pretty(&mut *out, &report)?;

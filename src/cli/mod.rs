@@ -4,6 +4,7 @@ mod carbon;
 mod check;
 mod flags;
 mod live;
+mod names;
 mod quantity;
 mod regions;
 mod release_gpus;

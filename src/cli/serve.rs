@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::carbon::fetch;
 use crate::cli::carbon::{self, Carbon, Purpose};
-use crate::cli::{CliError, live, raise_open_files};
+use crate::cli::{CliError, live, names, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::sampler::{Clock, Ending, Order, Sampler};
 use crate::snapshot::SnapshotCell;
@@ -46,7 +46,8 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
     }
     let wall: fetch::Clock = Arc::new(move || UnixTime::since_epoch(clock.unix()));
     let (board, fetchers) = live::begin(settings, work, &wall);
-    let sampler = Sampler::new(settings, pricer, board, clock, raise_open_files());
+    let (names, name_workers) = names::begin(settings);
+    let sampler = Sampler::new(settings, pricer, (board, names), clock, raise_open_files());
     info!(layout = %sampler.workloads().layout(), "cgroups");
     let cell = Arc::new(SnapshotCell::new());
     let (orders, ordered) = mpsc::channel();
@@ -59,6 +60,7 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
     // The receiver is gone if the sampler ended already.
     let _ = orders.send(Order::Stop);
     fetchers.stop();
+    name_workers.stop();
     runtime.block_on(wait_for(&thread));
     runtime.shutdown_background();
     if thread.is_finished()

@@ -85,6 +85,8 @@ pub(super) enum Kind {
     Text(&'static str),
     /// A list of texts; one text is a list of one.
     Addresses,
+    /// A list of texts that may be empty; here is an example of one.
+    Texts(&'static str),
     /// A list of tables with the keys of sources, or the names of sources that need no more than that.
     Sources,
 }
@@ -105,6 +107,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("web.max_requests", Kind::Count(1, 10_000)),
     ("path.procfs", Kind::Text("/proc")),
     ("path.sysfs", Kind::Text("/sys")),
+    ("path.rootfs", Kind::Text("/host")),
     ("sample.interval", Kind::Span(Duration::from_millis(100), Duration::from_secs(60))),
     ("collector.rapl", Kind::Switch),
     ("collector.hwmon", Kind::Switch),
@@ -113,6 +116,11 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("collector.drm", Kind::Switch),
     ("collector.cgroup", Kind::Switch),
     ("collector.process", Kind::Switch),
+    ("collector.kubernetes", Kind::Switch),
+    ("collector.podresources", Kind::Switch),
+    ("collector.containers", Kind::Switch),
+    ("collector.jobs", Kind::Switch),
+    ("collector.vms", Kind::Switch),
     ("nvml.library", Kind::Text("/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")),
     ("gpu.deadline", Kind::Span(Duration::from_millis(10), Duration::from_secs(60))),
     ("gpu.retry", Kind::Span(Duration::from_millis(100), Duration::from_secs(300))),
@@ -152,6 +160,17 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("embodied.gpu_high_kg", KILOGRAMS),
     ("embodied.source", Kind::Text("vendor's product carbon footprint of 2025")),
     ("embodied.lifespan_years", Kind::Number(1.0, 20.0, " (years)")),
+    ("names.wait", Kind::Span(Duration::ZERO, Duration::from_secs(60))),
+    ("names.labels", Kind::Texts("app.kubernetes.io/name")),
+    ("names.annotations", Kind::Texts("example.com/team")),
+    ("kubernetes.source", Kind::OneOf(&["auto", "api", "kubelet", "files"])),
+    ("kubernetes.node", Kind::Text("gpu-node-1")),
+    ("kubernetes.kubeconfig", Kind::Text("/etc/wattprint/kubeconfig")),
+    ("kubernetes.kubelet_url", Kind::Text("https://127.0.0.1:10250")),
+    ("kubernetes.kubelet_ca_file", Kind::Text("/etc/kubernetes/pki/ca.crt")),
+    ("kubernetes.kubelet_token_file", Kind::Text("/etc/wattprint/kubelet-token")),
+    ("kubernetes.pod_resources", Kind::Text("/var/lib/kubelet/pod-resources/kubelet.sock")),
+    ("jobs.dir", Kind::Text("/run/wattprint/jobs")),
     ("state.dir", Kind::Text("/var/lib/wattprint")),
     ("log.level", Kind::OneOf(&["error", "warn", "info", "debug", "trace"])),
     ("log.format", Kind::OneOf(&["text", "json"])),
@@ -213,14 +232,10 @@ impl Kind {
             }
             Self::OneOf(words) => given.text().filter(|text| words.contains(text)).map(Value::from),
             Self::Text(_) => given.text().map(Value::from),
-            Self::Addresses => {
-                let addresses: Vec<&str> = match given {
-                    Given::Word(text) => text.split(',').map(str::trim).collect(),
-                    Given::Text(text) => vec![text],
-                    Given::List(items) => items.iter().map(Given::text).collect::<Option<_>>()?,
-                    _ => return None,
-                };
-                (!addresses.is_empty()).then(|| Value::from(addresses))
+            Self::Addresses => texts(given).filter(|texts| !texts.is_empty()).map(Value::from),
+            Self::Texts(_) => {
+                let given = texts(given)?;
+                Some(Value::from(given.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>()))
             }
             // Those of a file are read entry by entry, so that an error can name the line.
             Self::Sources => {
@@ -250,6 +265,7 @@ impl Kind {
             ),
             Self::OneOf(words) => words.join(", "),
             Self::Text(example) => format!("a text, such as \"{example}\""),
+            Self::Texts(example) => format!("a list of texts, such as [\"{example}\"]"),
             Self::Sources => format!(
                 "names with commas between ({}), or tables, [[carbon.source]], with the keys {}",
                 PROVIDERS.join(", "),
@@ -257,6 +273,16 @@ impl Kind {
             ),
             Self::Addresses => "at least one address, such as \":10125\" or [\"127.0.0.1:10125\"]".to_owned(),
         }
+    }
+}
+
+/// A list; a word of the environment or of a flag has commas between.
+fn texts(given: &Given) -> Option<Vec<&str>> {
+    match given {
+        Given::Word(text) => Some(text.split(',').map(str::trim).collect()),
+        Given::Text(text) => Some(vec![text]),
+        Given::List(items) => items.iter().map(Given::text).collect(),
+        _ => None,
     }
 }
 

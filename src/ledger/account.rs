@@ -54,6 +54,22 @@ impl Totals {
         }
     }
 
+    /// Adds all that another one used.
+    fn merge(&mut self, other: &Self) {
+        self.cpu_time += other.cpu_time;
+        for (states, more) in self.energy.iter_mut().zip(&other.energy) {
+            for (sum, energy) in states.iter_mut().zip(more) {
+                *sum += *energy;
+            }
+        }
+        for (sum, footprint) in self.footprints.iter_mut().zip(&other.footprints) {
+            *sum += *footprint;
+        }
+        for &(device, energy) in &other.gpus {
+            self.add_gpu(device, energy);
+        }
+    }
+
     /// Adds energy and what it caused.
     pub fn add(&mut self, component: Component, state: State, energy: Microjoules, footprint: Footprint) {
         if let Some(sum) =
@@ -82,6 +98,20 @@ impl Account {
     /// An entry for an owner that comes, or comes back with the totals that it had.
     pub(crate) fn new(owner: Arc<Owner>, totals: Totals) -> Self {
         Self { owner: Some(owner), totals, in_tick: Default::default(), ended_at: None }
+    }
+
+    /// All that it has so far, which it has no longer.
+    pub(crate) fn give_away(&mut self) -> Self {
+        let (totals, in_tick) = (std::mem::take(&mut self.totals), std::mem::take(&mut self.in_tick));
+        Self { totals, in_tick, ..Self::default() }
+    }
+
+    /// Adds what another one gave away.
+    pub(crate) fn take_over(&mut self, given: Self) {
+        self.totals.merge(&given.totals);
+        for (sum, energy) in self.in_tick.iter_mut().zip(given.in_tick) {
+            *sum += energy;
+        }
     }
 
     /// Energy of this tick.

@@ -16,6 +16,7 @@ use crate::snapshot::{
 use crate::units::{Grams, Microjoules};
 use crate::workloads::WorkloadTick;
 use crate::workloads::owner::{Owner, OwnerKind};
+use crate::workloads::owners::OwnerId;
 
 impl Sampler {
     /// The node as it is at the end of this tick.
@@ -42,8 +43,8 @@ impl Sampler {
             components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
             workloads: self
                 .ledger
-                .accounts()
-                .filter_map(|account| self.workload_totals(account, &known, gpus))
+                .numbered_accounts()
+                .filter_map(|(id, account)| self.workload_totals(id, account, &known, gpus))
                 .collect(),
             processes: processes.iter().map(|account| self.process_totals(account, &known)).collect(),
             meters: reports
@@ -92,18 +93,20 @@ impl Sampler {
 
     fn workload_totals(
         &self,
+        id: OwnerId,
         account: &Account,
         known: &[Component],
         gpus: &GpuTick,
     ) -> Option<WorkloadTotals> {
         let owner = account.owner.as_ref()?;
+        let named = self.names.named(id)?;
         let energy: Vec<EnergyCell> =
             cells(known, |component, state| account.totals.energy(component, state));
         // A pod's own cgroup rarely uses anything; its series appear when it did.
         let embodied = self.embodied_cells(account);
         let has_none = energy.iter().all(|cell| cell.energy.is_zero())
             && embodied.iter().all(|cell| cell.emissions == Grams::default());
-        if matches!(**owner, Owner::Pod { .. }) && has_none {
+        if (matches!(**owner, Owner::Pod { .. }) || self.names.is_folded(id)) && has_none {
             return None;
         }
         let components = known.iter().filter(|component| has_owners(**component)).map(|&component| {
@@ -118,6 +121,9 @@ impl Sampler {
         });
         Some(WorkloadTotals {
             owner: Arc::clone(owner),
+            title: Arc::clone(&named.title),
+            facts: named.facts.clone(),
+            held: named.is_held,
             cpu_time: account.totals.cpu_time,
             energy,
             components: components.collect(),

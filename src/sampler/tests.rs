@@ -41,7 +41,7 @@ impl Node {
         });
         let pricer = Pricer::new(factors.unwrap(), None, Duration::ZERO, Market::default(), None);
         let board = Arc::new(GridBoard::default());
-        let sampler = Sampler::new(&settings, pricer, board, Clock::new().unwrap(), 100);
+        let sampler = Sampler::new(&settings, pricer, (board, Arc::default()), Clock::new().unwrap(), 100);
         let mut node = Self { dir, sampler, seconds: 100, package: 5_000_000, dram: 1_000_000 };
         node.cpu("", 0);
         node.energy(0, 0);

@@ -11,7 +11,7 @@ use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
     Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EmbodiedCell, EmbodiedPart,
     EmbodiedTotals, EnergyCell, GpuCell, GpuTotals, GridFactor, GridState, HardwarePart, MarketFactor,
-    MeterStatus, Outlook, ProcessTotals, Snapshot, State, Unattributed, WorkloadTotals,
+    MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed, WorkloadTotals,
 };
 use crate::units::{
     Bytes, CpuTime, Grams, GramsPerKwh, Kilograms, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts,
@@ -32,7 +32,10 @@ pub(super) fn unit(unit: &str) -> Owner {
 pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> WorkloadTotals {
     let cell = |component, state, energy| EnergyCell { component, state, energy: Microjoules::new(energy) };
     WorkloadTotals {
+        title: Arc::new(Title::of(&owner, None, owner.container_id_short())),
         owner: Arc::new(owner),
+        facts: None,
+        held: false,
         cpu_time: CpuTime::from_nanos(active * 1000),
         energy: vec![
             cell(Component::Cpu, State::Active, active),

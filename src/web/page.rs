@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{VERSION, api};
 use crate::meters::Component;
-use crate::snapshot::{Snapshot, WorkloadTotals};
+use crate::snapshot::{Snapshot, Title, WorkloadTotals};
 use crate::units::{Grams, Microjoules, Watts};
 use crate::workloads::owner::Owner;
 
@@ -181,7 +181,7 @@ fn write_workloads(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
             html,
             "<tr><td>{}</td><td>{}</td>{}{}",
             totals.owner.kind().as_str(),
-            Escaped(&name(&totals.owner)),
+            Escaped(&name(totals)),
             Number(Some(Power(power))),
             Number(Some(Energy(energy))),
         )?;
@@ -206,16 +206,23 @@ fn power(totals: &WorkloadTotals) -> Watts {
 }
 
 /// What a person calls the owner.
-fn name(owner: &Owner) -> String {
-    match owner {
-        Owner::Container { id, name, pod_uid, .. } => {
-            let id = id.get(..12).unwrap_or(id);
-            let pod = if pod_uid.is_empty() { String::new() } else { format!("pod {pod_uid}") };
-            [name, id, pod.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+fn name(totals: &WorkloadTotals) -> String {
+    let title = Title::of(&totals.owner, totals.facts.as_ref(), &totals.title.container_id);
+    let joined =
+        |parts: [&str; 3]| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    match &*totals.owner {
+        Owner::Container { .. } | Owner::Pod { .. } => {
+            let pod = match (&*title.namespace, &*title.pod) {
+                (_, "") => String::new(),
+                ("", pod) => format!("pod {pod}"),
+                (namespace, pod) => format!("pod {namespace}/{pod}"),
+            };
+            joined([&title.container, &title.container_id, &pod])
         }
-        Owner::Pod { pod_uid } => format!("pod {pod_uid}"),
         Owner::Unit { unit } => unit.to_string(),
-        Owner::Job { manager, id, .. } => format!("{} {id}", manager.as_str()),
+        Owner::Job { manager, id, .. } => {
+            joined([&format!("{} {id}", manager.as_str()), &title.job_name, &title.user])
+        }
         Owner::Vm { name } => name.to_string(),
         Owner::System => "system".to_owned(),
     }

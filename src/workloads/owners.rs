@@ -180,6 +180,11 @@ impl OwnerTable {
         self.slots.get(id.index()).and_then(Option::as_ref).map(|entry| &entry.owner)
     }
 
+    /// The number of a pod's own share, if that is known.
+    pub fn pod(&self, pod_uid: &str) -> Option<OwnerId> {
+        self.ids.get(&Owner::Pod { pod_uid: pod_uid.into() }).copied()
+    }
+
     /// The family of the owner behind a number.
     pub fn kind(&self, id: OwnerId) -> OwnerKind {
         SHARED_KINDS

@@ -184,6 +184,23 @@ impl WorkloadReader {
         self.identify(self.processes.get(pid)?)
     }
 
+    /// Some pids of each owner, lowest first, at most `most` of one.
+    pub fn some_pids(&self, most: usize) -> HashMap<OwnerId, Vec<u32>> {
+        let mut pids: HashMap<OwnerId, Vec<u32>> = HashMap::new();
+        for process in self.processes.iter() {
+            let Some(place) = &process.place else { continue };
+            let owner = self.hierarchies.owner_of(&self.owners, place);
+            if owner.is_shared() {
+                continue;
+            }
+            let pids = pids.entry(owner).or_default();
+            if pids.len() < most {
+                pids.push(process.pid);
+            }
+        }
+        pids
+    }
+
     /// Has the owner of a process looked up anew in the next tick.
     pub fn look_soon(&mut self, pid: u32) {
         self.processes.look_soon(pid);

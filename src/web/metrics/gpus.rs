@@ -1,6 +1,6 @@
 //! Samples of GPUs.
 
-use super::workloads::{OwnerLabels, user, workloads};
+use super::workloads::{OwnerLabels, workloads};
 use super::{Samples, Source};
 use crate::snapshot::{Beneficiary, GpuTotals};
 use crate::workloads::owner::OwnerKind;
@@ -54,8 +54,7 @@ pub(super) fn by_kind(source: Source<'_>, out: &mut Samples) {
 /// The energy that each container used of each GPU.
 pub(super) fn by_container(source: Source<'_>, out: &mut Samples) {
     for totals in workloads(source, OwnerKind::Container) {
-        let user = user(&totals.owner);
-        let owner = OwnerLabels::new(&totals.owner, &user, source.ids);
+        let owner = OwnerLabels::of(totals);
         for cell in &totals.gpus {
             out.push(&[&*cell.gpu, &*cell.uuid], owner.as_slice(), cell.energy.as_joules());
         }

@@ -32,16 +32,28 @@ impl Samples {
     /// Adds a sample whose label values are `first` and then `rest`, in the order of the family's label
     /// names. Of two with the same values the first one stays.
     pub fn push(&mut self, first: &[&str], rest: &[&str], value: f64) {
+        self.push_more(first, rest, &[], value);
+    }
+
+    /// Adds a sample that has labels of its own beside those of its family. Of two that differ in those only the first one
+    /// stays.
+    pub fn push_more(&mut self, first: &[&str], rest: &[&str], more: &[(Box<str>, Box<str>)], value: f64) {
         debug_assert_eq!(first.len() + rest.len(), self.labels.len(), "{:?}", self.labels);
         if !value.is_finite() || !self.seen.insert(self.hasher.hash_one((first, rest))) {
             return;
         }
-        let mut pairs = Vec::with_capacity(self.labels.len());
-        for (name, value) in self.labels.iter().zip(first.iter().chain(rest)) {
+        let mut pairs = Vec::with_capacity(self.labels.len().saturating_add(more.len()));
+        let mut label = |name: &str, value: &str| {
             let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
+            pair.set_name(name.to_owned());
+            pair.set_value(value.to_owned());
             pairs.push(pair);
+        };
+        for (name, value) in self.labels.iter().zip(first.iter().chain(rest)) {
+            label(name, value);
+        }
+        for (name, value) in more.iter().filter(|(name, _)| !self.labels.contains(&&**name)) {
+            label(name, value);
         }
         let mut metric = Metric::from_label(pairs);
         match self.kind {

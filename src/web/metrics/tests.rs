@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use proptest::prelude::{any, proptest};
 
 use super::{Kind, encode, families, reference_markdown};
-use crate::snapshot::Snapshot;
+use crate::identity::ContainerFacts;
+use crate::snapshot::{Details, Facts, Snapshot, Title};
 use crate::web::fixture::{self, NASTY};
 
 /// One sample of the text.
@@ -262,20 +264,56 @@ fn what_is_not_configured_has_no_samples() {
 }
 
 #[test]
-fn containers_whose_short_ids_clash_are_shown_by_their_whole_ids() {
+fn a_container_is_shown_as_its_title_says_in_every_family() {
     let id = |end: &str| format!("0123456789ab{end:0>52}");
-    let clashing = vec![
-        fixture::workload(fixture::container(&id("1"), ""), 5_000_000, 0, true),
-        fixture::workload(fixture::container(&id("2"), ""), 1_000_000, 0, false),
-    ];
+    let mut clashing = fixture::workload(fixture::container(&id("2"), ""), 1_000_000, 0, false);
+    clashing.title = Arc::new(Title { container_id: id("2").into(), ..(*clashing.title).clone() });
+    let first = fixture::workload(fixture::container(&id("1"), ""), 5_000_000, 0, true);
     let process = fixture::process(7, "x", fixture::container(&id("2"), ""), 9, false);
-    let snapshot = fixture::with(clashing, vec![process]);
+    let snapshot = fixture::with(vec![first, clashing], vec![process]);
     let values = |family: &str| values(&snapshot, family);
     let energy = values("wattprint_container_energy_joules_total");
     assert_eq!(energy.len(), 6);
-    assert!(energy.contains(&(format!("{}/containerd/cpu/active", id("1")), 5.0)), "{energy:?}");
+    assert!(energy.contains(&("0123456789ab/containerd/cpu/active".to_owned(), 5.0)), "{energy:?}");
     assert!(energy.contains(&(format!("{}/containerd/cpu/active", id("2")), 1.0)), "{energy:?}");
     assert!(values("wattprint_process_energy_joules_total")[0].0.contains(&id("2")));
+}
+
+#[test]
+fn what_is_held_back_has_no_series() {
+    let mut held = fixture::workload(fixture::container(&"a".repeat(64), ""), 5_000_000, 0, false);
+    held.held = true;
+    let snapshot = fixture::with(vec![held], Vec::new());
+    assert!(!text(&snapshot).contains("aaaaaaaaaaaa"));
+}
+
+#[test]
+fn info_has_the_names_of_now_and_all_else_that_is_known() {
+    let mut web = fixture::workload(fixture::container(&"a".repeat(64), "u-1"), 5_000_000, 0, false);
+    web.facts = Some(Facts::Container(Arc::new(ContainerFacts {
+        namespace: "shop".into(),
+        pod: "web-0".into(),
+        container: "web".into(),
+        details: Details {
+            image: "nginx:1".into(),
+            owner_kind: "Deployment".into(),
+            owner_name: "web".into(),
+            phase: NASTY.into(),
+            // One that stands there already doesn't stand there twice.
+            extra: vec![("label_team".into(), "a".into()), ("pod".into(), "b".into())],
+            ..Details::default()
+        },
+        ..ContainerFacts::default()
+    })));
+    let snapshot = fixture::with(vec![web], Vec::new());
+    let (_, samples) = parse(&text(&snapshot));
+    let info = samples.iter().find(|sample| sample.name == "wattprint_container_info").unwrap();
+    let label = |name: &str| info.labels[name].as_str();
+    assert_eq!((label("namespace"), label("pod"), label("container")), ("shop", "web-0", "web"));
+    assert_eq!((label("container_id"), label("label_team"), label("phase")), ("aaaaaaaaaaaa", "a", NASTY));
+    assert_eq!((label("owner_kind"), label("image"), info.value), ("Deployment", "nginx:1", 1.0));
+    let energy = samples.iter().find(|sample| sample.name == "wattprint_container_energy_joules_total");
+    assert_eq!(energy.unwrap().labels["pod"], "u-1", "a counter keeps the labels that it was born with");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! Samples of workloads and processes: their labels, and which of two wins where labels clash.
 
-use std::borrow::Cow;
-
 use super::{ContainerIds, Samples, Source};
-use crate::snapshot::{ComponentCell, EnergyCell, ProcessTotals, WorkloadTotals};
+use crate::snapshot::{ComponentCell, Details, EnergyCell, Facts, ProcessTotals, Title, WorkloadTotals};
 use crate::workloads::owner::{Owner, OwnerKind};
 
-/// The workloads of one kind. Live ones come first, so that they win where an ended one has the same labels.
+/// The workloads of one kind whose series have begun. Live ones come first, so that they win where an ended one has the
+/// same labels.
 pub(super) fn workloads(source: Source<'_>, kind: OwnerKind) -> impl Iterator<Item = &WorkloadTotals> {
-    let of_kind = move |totals: &&WorkloadTotals| totals.owner.kind() == kind;
+    let of_kind = move |totals: &&WorkloadTotals| totals.owner.kind() == kind && !totals.held;
     let all = source.snapshot.workloads.iter().filter(of_kind);
     all.clone().filter(|totals| !totals.ended).chain(all.filter(|totals| totals.ended))
 }
@@ -33,8 +32,7 @@ fn push_energy(labels: &[&str], energy: &[EnergyCell], out: &mut Samples) {
 
 pub(super) fn workload_energy(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
     for totals in workloads(source, kind) {
-        let user = user(&totals.owner);
-        push_energy(OwnerLabels::new(&totals.owner, &user, source.ids).as_slice(), &totals.energy, out);
+        push_energy(OwnerLabels::of(totals).as_slice(), &totals.energy, out);
     }
 }
 
@@ -46,8 +44,7 @@ pub(super) fn workload_cells(
     value: fn(&ComponentCell) -> Option<f64>,
 ) {
     for totals in workloads(source, kind) {
-        let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
+        let labels = OwnerLabels::of(totals);
         for cell in &totals.components {
             if let Some(value) = value(cell) {
                 out.push(labels.as_slice(), &[cell.component.as_str()], value);
@@ -58,8 +55,7 @@ pub(super) fn workload_cells(
 
 pub(super) fn workload_embodied(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
     for totals in workloads(source, kind) {
-        let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
+        let labels = OwnerLabels::of(totals);
         for cell in &totals.embodied {
             out.push(labels.as_slice(), &[cell.component.as_str()], cell.emissions.0);
         }
@@ -68,9 +64,20 @@ pub(super) fn workload_embodied(source: Source<'_>, kind: OwnerKind, out: &mut S
 
 pub(super) fn cpu_time(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
     for totals in workloads(source, kind) {
-        let user = user(&totals.owner);
-        let labels = OwnerLabels::new(&totals.owner, &user, source.ids);
+        let labels = OwnerLabels::of(totals);
         out.push(labels.as_slice(), &[], totals.cpu_time.as_seconds());
+    }
+}
+
+/// What is known of each workload now: its names, and what stands nowhere else.
+pub(super) fn info(source: Source<'_>, kind: OwnerKind, out: &mut Samples) {
+    for totals in workloads(source, kind) {
+        let title = Title::of(&totals.owner, totals.facts.as_ref(), &totals.title.container_id);
+        let labels = OwnerLabels::new(&totals.owner, &title);
+        let details = totals.facts.as_ref().map(Facts::details).cloned().unwrap_or_default();
+        let Details { image, owner_kind, owner_name, node, phase, model, variant, extra } = &details;
+        let rest = [image, owner_kind, owner_name, node, phase, model, variant].map(|value| &**value);
+        out.push_more(labels.as_slice(), &rest, extra, 1.0);
     }
 }
 
@@ -98,16 +105,21 @@ pub(super) struct OwnerLabels<'a> {
 }
 
 impl<'a> OwnerLabels<'a> {
-    /// The labels of `owner`; `user` is its uid in digits, for jobs.
-    pub(super) fn new(owner: &'a Owner, user: &'a str, ids: &ContainerIds<'_>) -> Self {
+    /// The labels of the owner of these totals.
+    pub(super) fn of(totals: &'a WorkloadTotals) -> Self {
+        Self::new(&totals.owner, &totals.title)
+    }
+
+    /// The labels of an owner that is called so.
+    pub(super) fn new(owner: &'a Owner, title: &'a Title) -> Self {
+        let Title { namespace, pod, container, container_id, runtime, job_name, user } = title;
         let (values, len) = match owner {
-            Owner::Container { runtime, name, pod_uid, .. } => {
-                (["", pod_uid, name, ids.label(owner), runtime.as_str()], 5)
+            Owner::Container { .. } | Owner::Pod { .. } => {
+                ([&**namespace, &**pod, &**container, &**container_id, &**runtime], 5)
             }
-            Owner::Pod { pod_uid } => (["", pod_uid, "", "", ""], 5),
-            Owner::Unit { unit } => ([unit, "", "", "", ""], 1),
-            Owner::Job { manager, id, .. } => ([manager.as_str(), id, "", user, ""], 4),
-            Owner::Vm { name } => ([name, "", "", "", ""], 1),
+            Owner::Unit { unit } => ([&**unit, "", "", "", ""], 1),
+            Owner::Job { manager, id, .. } => ([manager.as_str(), &**id, &**job_name, &**user, ""], 4),
+            Owner::Vm { name } => ([&**name, "", "", "", ""], 1),
             Owner::System => ([""; 5], 0),
         };
         Self { values, len }
@@ -115,13 +127,5 @@ impl<'a> OwnerLabels<'a> {
 
     pub(super) fn as_slice(&self) -> &[&'a str] {
         self.values.get(..self.len).unwrap_or_default()
-    }
-}
-
-/// The value of the `user` label: the uid, where the owner has one.
-pub(super) fn user(owner: &Owner) -> Cow<'static, str> {
-    match owner {
-        Owner::Job { uid: Some(uid), .. } => Cow::Owned(uid.to_string()),
-        _ => Cow::Borrowed(""),
     }
 }

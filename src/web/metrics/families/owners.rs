@@ -3,11 +3,13 @@
 use super::{CONTAINER, Family, counter, gauge, with};
 use crate::snapshot::Beneficiary;
 use crate::web::metrics::workloads::{
-    cpu_time, process_energy, process_power, workload_cells, workload_embodied, workload_energy,
+    cpu_time, info, process_energy, process_power, workload_cells, workload_embodied, workload_energy,
 };
 use crate::workloads::owner::OwnerKind;
 
 const JOB: [&str; 4] = ["manager", "job_id", "job_name", "user"];
+/// What stands on the `_info` families beside the owner's labels.
+const DETAILS: [&str; 7] = ["image", "owner_kind", "owner_name", "node", "phase", "model", "variant"];
 const PROCESS: [&str; 4] = ["pid", "comm", "container_id", "unit"];
 
 const CONTAINER_STATE: &[&str] = &with::<5, 2, 7>(CONTAINER, ["component", "state"]);
@@ -82,18 +84,41 @@ macro_rules! owners {
 }
 
 /// The node first, then its workloads by kind, then processes.
-pub(super) const FAMILIES: [&[Family]; 7] = [
+pub(super) const FAMILIES: [&[Family]; 9] = [
     NODE,
     &owners!("container", OwnerKind::Container, "a container", CONTAINER_STATE, CONTAINER_COMPONENT),
-    &[counter(
-        "wattprint_container_cpu_seconds_total",
-        &CONTAINER,
-        "CPU time of a container since it was first seen: the evidence for its share of the energy.",
-        |source, out| cpu_time(source, OwnerKind::Container, out),
-    )],
+    &[
+        counter(
+            "wattprint_container_cpu_seconds_total",
+            &CONTAINER,
+            "CPU time of a container since it was first seen: the evidence for its share of the energy.",
+            |source, out| cpu_time(source, OwnerKind::Container, out),
+        ),
+        gauge(
+            "wattprint_container_info",
+            &with::<5, 7, 12>(CONTAINER, DETAILS),
+            "What is known of a container now; always 1. Names that were learned or changed after its series began are \
+             here only: join by container_id. With more labels where they are known: compose_project, compose_service, \
+             and label_* and annotation_* as configured.",
+            |source, out| info(source, OwnerKind::Container, out),
+        ),
+    ],
     &owners!("unit", OwnerKind::Unit, "a systemd unit", UNIT_STATE, UNIT_COMPONENT),
     &owners!("job", OwnerKind::Job, "a batch job on this node", JOB_STATE, JOB_COMPONENT),
+    &[gauge(
+        "wattprint_job_info",
+        &with::<4, 7, 11>(JOB, DETAILS),
+        "What is known of a batch job now; always 1. With more labels where they are known: account, partition, \
+         array_job_id, array_task_id.",
+        |source, out| info(source, OwnerKind::Job, out),
+    )],
     &owners!("vm", OwnerKind::Vm, "a virtual machine", VM_STATE, VM_COMPONENT),
+    &[gauge(
+        "wattprint_vm_info",
+        &with::<1, 7, 8>(["vm"], DETAILS),
+        "What is known of a virtual machine now; always 1. With uuid where it is known.",
+        |source, out| info(source, OwnerKind::Vm, out),
+    )],
     PROCESSES,
 ];
 
