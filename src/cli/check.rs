@@ -4,6 +4,7 @@ mod findings;
 mod gpus;
 mod grid;
 mod hardware;
+mod names;
 mod text;
 
 use std::io::Write;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::cli::carbon::{self, Carbon, Purpose};
 use crate::cli::serve::web_settings;
-use crate::cli::{CliError, names, raise_open_files};
+use crate::cli::{CliError, names as name_sources, raise_open_files};
 use crate::config::{Loaded, Settings};
 use crate::meters::{Component, MeterSurvey, Quality};
 use crate::sampler::{Clock, Sampler};
@@ -51,6 +52,8 @@ struct Report {
     cgroups: CgroupReport,
     /// Processes: how they are read and what is wrong.
     processes: Vec<Finding>,
+    /// Names: who tells them, and who has none.
+    names: Vec<Finding>,
     /// Emission factors.
     carbon: CarbonReport,
     /// Rights that the daemon has or lacks.
@@ -155,7 +158,7 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     let sources = thread::spawn(move || grid::ask(work, now));
     // What live sources say is reported as what they say.
     let board = Arc::default();
-    let (names, name_workers) = names::begin(settings);
+    let (names, name_workers) = name_sources::begin(settings);
     let mut sampler = Sampler::new(settings, pricer, (board, names), clock, raise_open_files());
     sampler.tick(clock.now());
     let mut snapshot = look(&mut sampler, clock);
@@ -221,6 +224,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot, sources: 
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
         cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
         processes: findings::processes(settings, sampler, snapshot, error("process")),
+        names: names::names(settings, snapshot),
         carbon: carbon_report(sampler, snapshot, sources),
     }
 }

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 use crate::workloads::hierarchy::{Layout, Version};
 use crate::workloads::process::ClockSource;
 
-fn switched_off(collector: &str) -> Finding {
+pub(super) fn switched_off(collector: &str) -> Finding {
     Finding::good(collector, format!("switched off (collector.{collector})"))
 }
 

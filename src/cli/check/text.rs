@@ -54,6 +54,8 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_findings(&report.cgroups.findings, out)?;
     writeln!(out, "\nProcesses")?;
     write_findings(&report.processes, out)?;
+    writeln!(out, "\nNames")?;
+    write_findings(&report.names, out)?;
     writeln!(out, "\nPermissions")?;
     write_findings(&report.permissions, out)?;
     write_carbon(&report.carbon, out)

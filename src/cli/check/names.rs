@@ -1,0 +1,69 @@
+//! Who looks for names and GPU allocations here, and how many of those who are there have a name.
+
+use crate::cli::check::Finding;
+use crate::config::{Collectors, Settings};
+use crate::snapshot::Snapshot;
+use crate::workloads::owner::{Owner, OwnerKind};
+
+/// What each collector of names is for.
+fn collectors(on: &Collectors) -> [(&'static str, bool, &'static str); 5] {
+    [
+        ("kubernetes", on.kubernetes, "neither an API server nor the kubelet's logs are known here"),
+        ("podresources", on.podresources, "there is no pod-resources socket here"),
+        ("containers", on.containers, "no answer yet"),
+        ("jobs", on.jobs, "no answer yet"),
+        ("vms", on.vms, "no answer yet"),
+    ]
+}
+
+/// All of them, and what came of it.
+pub(super) fn names(settings: &Settings, snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, is_on, nothing) in collectors(&settings.collector) {
+        let status = snapshot.collectors.iter().find(|status| status.collector == name);
+        findings.push(match status {
+            _ if !is_on => super::findings::switched_off(name),
+            None => Finding::good(name, nothing),
+            Some(status) if status.success => Finding::good(name, "can be read"),
+            Some(status) => Finding {
+                what: name.to_owned(),
+                ok: false,
+                text: status.detail.as_deref().unwrap_or("failed").to_owned(),
+                remedy: status.remedy.map(str::to_owned),
+            },
+        });
+    }
+    let kinds = [(OwnerKind::Container, "containers"), (OwnerKind::Job, "jobs"), (OwnerKind::Vm, "VMs")];
+    findings.extend(kinds.into_iter().filter_map(|(kind, noun)| count(snapshot, kind, noun)));
+    findings
+}
+
+/// How many live owners of a family there are, and how many of them have a name; nothing where there is none.
+fn count(snapshot: &Snapshot, kind: OwnerKind, noun: &str) -> Option<Finding> {
+    let of_kind = |owner: &Owner| owner.kind() == kind && !matches!(owner, Owner::Pod { .. });
+    let all = snapshot.workloads.iter().filter(|totals| !totals.ended && of_kind(&totals.owner));
+    let (mut there, mut named) = (0_usize, 0_usize);
+    for totals in all {
+        there += 1;
+        let has_name_in_path = match &*totals.owner {
+            Owner::Container { name, .. } => !name.is_empty(),
+            owner => matches!(owner, Owner::Vm { .. }),
+        };
+        let is_named = totals.facts.as_ref().is_some_and(|facts| facts.names(&totals.owner));
+        named += usize::from(has_name_in_path || is_named);
+    }
+    if there == 0 {
+        return None;
+    }
+    let text = format!("{there} are there, {named} have a name");
+    Some(if named == there {
+        Finding::good(noun, text)
+    } else {
+        Finding::bad(
+            noun,
+            text,
+            "the others are shown by their ids; in a container mount the host's root read-only and point \
+             --path.rootfs at it, and see docs/names.md for who can tell names",
+        )
+    })
+}
