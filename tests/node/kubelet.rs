@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::daemon::{Daemon, PATIENCE};
 use crate::wait_for;
 
-use fake::{Kubelet, Mood, pod};
+use fake::{Kubelet, Mood, devices, pod};
 
 const MIB: usize = 1024 * 1024;
 /// Where the socket is below the host's root.
@@ -54,7 +54,8 @@ fn a_machine_without_kubelet_has_no_such_collector_until_one_comes() {
 fn a_kubelet_may_restart_and_know_no_other_call() {
     let root = tempfile::tempdir().unwrap();
     let mut kubelet = Kubelet::start(&root.path().join(PLACE));
-    kubelet.set(vec![pod("ml", "job-0", "train", "nvidia.com/gpu", &["nvidia0"])]);
+    kubelet.set(vec![pod("ml", "job-0", "train", "nvidia.com/gpu", &["nvidia0/vgpu1"])]);
+    kubelet.set_allocatable(vec![devices("nvidia.com/gpu", &["nvidia0/vgpu0", "nvidia0/vgpu1"])]);
     kubelet.behave(Mood::OnlyLists);
     let daemon = daemon(root.path());
     until(&daemon, None);

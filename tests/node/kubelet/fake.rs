@@ -128,6 +128,12 @@ impl Drop for Kubelet {
     }
 }
 
+/// Devices of a resource.
+pub(crate) fn devices(resource: &str, ids: &[&str]) -> ContainerDevices {
+    let device_ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    ContainerDevices { resource_name: resource.to_owned(), device_ids }
+}
+
 /// A pod of one container that holds these devices.
 pub(crate) fn pod(
     namespace: &str,
@@ -136,12 +142,11 @@ pub(crate) fn pod(
     resource: &str,
     ids: &[&str],
 ) -> PodResources {
-    let devices = ContainerDevices {
-        resource_name: resource.to_owned(),
-        device_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    let container = ContainerResources {
+        name: container.to_owned(),
+        devices: vec![devices(resource, ids)],
+        dynamic_resources: vec![],
     };
-    let container =
-        ContainerResources { name: container.to_owned(), devices: vec![devices], dynamic_resources: vec![] };
     PodResources { name: name.to_owned(), namespace: namespace.to_owned(), containers: vec![container] }
 }
 
