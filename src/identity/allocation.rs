@@ -40,6 +40,8 @@ pub enum DeviceName {
     },
     /// A whole GPU by its PCI address, in the form of [`crate::gpu::GpuIdentity::pci_bus_id`].
     Pci(Box<str>),
+    /// A whole GPU by its DRM card (`card0`), as [`crate::gpu::GpuIdentity::gpu`] has it.
+    Card(Box<str>),
     /// Every GPU of the node.
     All,
 }

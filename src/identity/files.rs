@@ -83,7 +83,15 @@ impl HostRoot {
     /// # Errors
     /// What the system says.
     pub fn stamp(&self, path: &Path) -> io::Result<Stamp> {
-        Ok(Stamp::of(&fstat(self.open(path, OFlag::O_PATH)?)?))
+        Ok(Stamp::of(&fstat(self.find(path)?)?))
+    }
+
+    /// What a path leads to, without opening it; something other than a file can be reached through the descriptor.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn find(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open(path, OFlag::O_PATH)
     }
 
     /// The names in a directory, sorted; at most `most`.

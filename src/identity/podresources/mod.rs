@@ -1,0 +1,142 @@
+//! Which container was given which GPU, from the kubelet's pod-resources socket.
+//!
+//! The kubelet is asked every [`PERIOD`] and soon after somebody new shows up. When it can't be asked, as while it
+//! restarts, what it gave away stays given away; only after [`KEPT`] nobody holds anything any more.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing::warn;
+
+use crate::identity::files::HostRoot;
+use crate::identity::work::{success, tell};
+use crate::identity::{Allocations, Allotter, DeviceName, IdentityError, NameBoard, Service};
+
+mod client;
+mod devices;
+pub mod messages;
+#[cfg(test)]
+mod tests;
+
+/// The collector.
+const NAME: &str = "podresources";
+/// How often the kubelet is asked in any case.
+const PERIOD: Duration = Duration::from_secs(10);
+/// How often it is asked at most, however many containers come and go.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// How often it is looked whether somebody new is there, or the end has come.
+const STEP: Duration = Duration::from_millis(200);
+/// How long the last answer holds when no other comes.
+const KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Asks the kubelet at this socket, below the host's root. Where there isn't even a directory for it, no kubelet is
+/// asked and no collector shown until there is one.
+pub fn service(root: HostRoot, socket: PathBuf) -> Service {
+    Box::new(move |board, stopped| {
+        // One thread is enough, and it is the one that this runs in.
+        match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => Source::new(root, socket, runtime).run(&board, &stopped),
+            Err(error) => warn!(collector = NAME, %error, "the kubelet can't be asked"),
+        }
+    })
+}
+
+struct Source {
+    root: HostRoot,
+    socket: PathBuf,
+    runtime: Runtime,
+    /// The last that was heard of replicas.
+    replicas: Vec<(DeviceName, u32)>,
+    /// Whether there ever was a kubelet.
+    is_there: bool,
+    failing: Option<&'static str>,
+    /// Since the last answer, roughly: time is counted in steps and in calls that took all the time they may.
+    since_answer: Duration,
+}
+
+impl Source {
+    fn new(root: HostRoot, socket: PathBuf, runtime: Runtime) -> Self {
+        Self {
+            root,
+            socket,
+            runtime,
+            replicas: Vec::new(),
+            is_there: false,
+            failing: None,
+            since_answer: Duration::ZERO,
+        }
+    }
+
+    /// Asks whenever it is due, until the sender is gone.
+    fn run(mut self, board: &Arc<NameBoard>, stopped: &Receiver<()>) {
+        let (mut generation, mut since_look) = (None, PERIOD);
+        loop {
+            let wanted = board.wanted().generation;
+            let is_new = generation != Some(wanted);
+            if since_look >= PERIOD || (is_new && since_look >= SHORTEST) {
+                (generation, since_look) = (Some(wanted), Duration::ZERO);
+                self.look(board, stopped);
+            }
+            match stopped.recv_timeout(STEP) {
+                Err(RecvTimeoutError::Timeout) => {
+                    since_look = since_look.saturating_add(STEP);
+                    self.since_answer = self.since_answer.saturating_add(STEP);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn look(&mut self, board: &NameBoard, stopped: &Receiver<()>) {
+        let directory = self.socket.parent().unwrap_or(Path::new("/"));
+        let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        if !self.is_there && self.root.stamp(directory).as_ref().is_err_and(is_missing) {
+            return;
+        }
+        self.is_there = true;
+        let asked = self.runtime.block_on(async {
+            tokio::select! {
+                answer = client::ask(&self.root, &self.socket) => Some(answer),
+                () = end(stopped) => None,
+            }
+        });
+        let Some(asked) = asked else { return };
+        let outcome = asked.map(|answer| self.heard(&answer, board));
+        tell(NAME, &mut self.failing, outcome.as_ref().err());
+        board.set_outcome(match &outcome {
+            Ok(()) => success(NAME),
+            Err(error) => {
+                self.failed(error, board);
+                IdentityError::outcome(error, NAME)
+            }
+        });
+    }
+
+    fn heard(&mut self, answer: &client::Answer, board: &NameBoard) {
+        if let Some(allocatable) = &answer.allocatable {
+            self.replicas = devices::replicas(allocatable);
+        }
+        let allocations = devices::allocations(&answer.list, self.replicas.clone());
+        board.set_allocations(Allotter::Kubelet, allocations);
+        self.since_answer = Duration::ZERO;
+    }
+
+    fn failed(&mut self, error: &IdentityError, board: &NameBoard) {
+        if error.reason == client::LATE {
+            self.since_answer = self.since_answer.saturating_add(client::LIMIT);
+        }
+        if self.since_answer >= KEPT {
+            board.set_allocations(Allotter::Kubelet, Allocations::default());
+        }
+    }
+}
+
+/// Ends when the sender is gone.
+async fn end(stopped: &Receiver<()>) {
+    while stopped.try_recv() != Err(TryRecvError::Disconnected) {
+        tokio::time::sleep(STEP / 4).await;
+    }
+}
