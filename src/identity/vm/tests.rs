@@ -59,6 +59,11 @@ one </title>
 const PROXMOX: &str = "#the shop's%0Aname: no\nagent: 1\nboot: order=scsi0\nname: web01\n\
     smbios1: uuid=7c9cd2a1-93c2-4c1f-8a35-b2a2e5c1c1ee,serial=MQ==,base64=1\nvmgenid: 1f\n\n[before]\nname: old\n";
 
+/// A command line as procfs shows it.
+fn words(line: &str) -> Vec<u8> {
+    line.replace(' ', "\0").into_bytes()
+}
+
 struct Host {
     dir: tempfile::TempDir,
     board: NameBoard,
@@ -136,7 +141,9 @@ fn older_paths_and_definitions_do_as_well() {
 fn a_guest_of_proxmox_is_known_by_its_number() {
     let mut host = Host::new(&[("etc/pve/nodes/a/qemu-server/100.conf", PROXMOX)]);
     symlink("nodes/a/qemu-server", host.dir.path().join("etc/pve/qemu-server")).unwrap();
-    let line = b"/usr/bin/kvm\0-id\0101\0-name\0db,debug-threads=on\0-smbios\0type=1,uuid=7c9cd2a1-93c2-4c1f-8a35-b2a2e5c1c1ef\0";
+    let line = &words(
+        "/usr/bin/kvm -id 101 -name db,debug-threads=on -smbios type=1,uuid=7c9cd2a1-93c2-4c1f-8a35-b2a2e5c1c1ef",
+    );
     host.write("proc/7/cmdline", line);
     host.look(&[("100", &[]), ("101", &[7]), ("102", &[])], true).unwrap();
     assert_eq!(host.says("100").as_deref(), Some("Proxmox web01: uuid=7c9cd2a1-93c2-4c1f-8a35-b2a2e5c1c1ee"));
@@ -159,7 +166,7 @@ fn a_name_that_two_guests_may_have_is_nobodys() {
     // The command line knows which.
     host.write(
         "proc/9/cmdline",
-        b"qemu\0-name\0guest=a+b,debug-threads=on\0-uuid\022222222-2222-2222-2222-222222222222\0",
+        &words("qemu -name guest=a+b,debug-threads=on -uuid 22222222-2222-2222-2222-222222222222"),
     );
     host.look(&[("ab", &[9])], false).unwrap();
     assert_eq!(host.says("ab").as_deref(), Some(" : uuid=22222222-2222-2222-2222-222222222222 domain=a+b"));
@@ -210,7 +217,7 @@ fn command_lines_tell_uuids_where_files_cant_be_read() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("5")).unwrap();
-        fs::write(dir.path().join("5/cmdline"), line.replace(' ', "\0")).unwrap();
+        fs::write(dir.path().join("5/cmdline"), words(line)).unwrap();
         let found = cmdline::of(dir.path(), &[4, 5], name);
         let found = found.as_ref().map(|line| (&*line.guest, !line.uuid.is_empty()));
         assert_eq!(found, want, "{line}");
@@ -237,14 +244,14 @@ fn a_file_that_breaks_or_goes_costs_nobody_the_name_it_had() {
     // The command line says no more than was known.
     host.write(
         "proc/3/cmdline",
-        b"qemu\0-name\0guest=instance-00000001\0-uuid\0c51f7c4b-12a1-4cfe-87e0-55b237ef31d2\0",
+        &words("qemu -name guest=instance-00000001 -uuid c51f7c4b-12a1-4cfe-87e0-55b237ef31d2"),
     );
     host.look(&present, true).unwrap();
     assert_eq!(host.says("instance-00000001").as_deref(), Some(NOVA_SAYS));
     // Another machine that took the name.
     host.write(
         "proc/3/cmdline",
-        b"qemu\0-name\0guest=instance-00000001\0-uuid\000000000-12a1-4cfe-87e0-55b237ef31d2\0",
+        &words("qemu -name guest=instance-00000001 -uuid 00000000-12a1-4cfe-87e0-55b237ef31d2"),
     );
     host.look(&present, true).unwrap();
     assert_eq!(

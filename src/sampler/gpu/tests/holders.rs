@@ -146,7 +146,7 @@ fn instances_weigh_their_multiprocessors() {
     let mut card = card();
     card.node.cpu(SECOND, 0);
     let one = (by_id(CONTAINER), DeviceName::Mig("MIG-1".into()), 1);
-    allot(&card, Allotter::Kubelet, &[one.clone()], &[]);
+    allot(&card, Allotter::Kubelet, std::slice::from_ref(&one), &[]);
     card.tick(mig(&[]), 70);
     assert_eq!((idle(&card, CONTAINER), card.got(Beneficiary::Idle)), (42, 28));
     let three = (by_id(SECOND), DeviceName::Instance { index: 0, instance: 3 }, 1);
