@@ -170,8 +170,19 @@ pub struct WorkloadTotals {
     pub embodied: Vec<EmbodiedCell>,
     /// The part of its GPU energy of each card that it ever used.
     pub gpus: Vec<GpuCell>,
+    /// The cards that it was given, or a part of them.
+    pub allocated: Vec<GpuRef>,
     /// Whether the owner's cgroup is gone; it is shown until its retention ends.
     pub ended: bool,
+}
+
+/// One GPU, named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GpuRef {
+    /// The value of the `gpu` label.
+    pub gpu: Arc<str>,
+    /// The GPU's UUID.
+    pub uuid: Arc<str>,
 }
 
 /// Energy that one owner used of one GPU, all states together.

@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::identity::files::HostRoot;
-use crate::identity::{NameBoard, Service, Workers, podresources, start};
+use crate::identity::{Job, NameBoard, Service, Workers, podresources, start, vm};
 
 /// Begins to look for names, each source in a thread of its own.
 pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     let board = Arc::new(NameBoard::new());
-    let root = HostRoot::new(&settings.path.rootfs);
+    let root = || HostRoot::new(&settings.path.rootfs);
+    let procfs = || settings.path.procfs.clone();
+    let collectors = &settings.collector;
+    let mut jobs: Vec<Job> = Vec::new();
     let mut services: Vec<(&'static str, Service)> = Vec::new();
-    if settings.collector.podresources {
+    if collectors.podresources {
         let socket = settings.kubernetes.pod_resources.clone();
-        services.push(("podresources", podresources::service(root, socket)));
+        services.push(("podresources", podresources::service(root(), socket)));
     }
-    let workers = start(Vec::new(), services, &board);
+    if collectors.vms {
+        jobs.push(vm::job(root(), procfs()));
+    }
+    let workers = start(jobs, services, &board);
     (board, workers)
 }

@@ -42,7 +42,7 @@ pub enum DeviceName {
     Pci(Box<str>),
     /// A whole GPU by its DRM card (`card0`), as [`crate::gpu::GpuIdentity::gpu`] has it.
     Card(Box<str>),
-    /// Every GPU of the node.
+    /// Every NVIDIA GPU of the node.
     All,
 }
 

@@ -175,9 +175,11 @@ impl Names {
         }
     }
 
-    /// What was given away, by whoever gave it.
+    /// What was given away, by whoever gave it: the kubelet, batch systems, containers' environments. Of two that say
+    /// different things of one holder the earlier one is right.
     pub fn allocations(&self) -> impl Iterator<Item = &Allocations> {
-        self.allocations.iter().map(|allocations| &**allocations)
+        let [kubelet, containers, jobs] = &self.allocations;
+        [kubelet, jobs, containers].into_iter().map(|allocations| &**allocations)
     }
 
     fn pod(&self, pod_uid: &str) -> Option<Arc<PodFacts>> {

@@ -1,19 +1,20 @@
 //! Gives the emissions of making the hardware to those who have it.
 //!
 //! The server without its GPUs is the component `other`: an owner's share is its share of all CPU time that there could
-//! have been in the tick. A GPU goes to those who hold contexts on it, by the evidence that its active energy goes by.
-//! What nobody has is unallocated.
+//! have been in the tick. A GPU goes to those whom it was given to; where nobody was given any of it, to those who hold
+//! contexts on it, by the evidence that its active energy goes by. What nobody has is unallocated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attribution::gpu::{Division, Whom, divide};
+use crate::attribution::gpu::{Whom, divide, divide_idle};
 use crate::carbon::amortise::{Amortised, Plan};
 use crate::gpu::GpuTick;
 use crate::ledger::Account;
 use crate::meters::Component;
 use crate::sampler::Sampler;
+use crate::sampler::gpu::DeviceState;
 use crate::snapshot::{EmbodiedCell, EmbodiedTotals, HardwarePart};
 use crate::units::{Grams, Microjoules};
 use crate::workloads::owners::OwnerId;
@@ -101,11 +102,10 @@ impl Sampler {
             };
             let Some(gpu) = known else { continue };
             let grams = gpu.pass(elapsed).0;
-            let state = self.gpu_books.device(uuid).filter(|_| device.up);
-            let division: Option<Division> = state.map(|state| divide(WHOLE_CARD, &state.evidence()));
             let mut held = Microjoules::ZERO;
-            for &(whom, share) in division.iter().flat_map(|division| &division.owners) {
-                let Whom::Owner(id) = whom else { continue };
+            for (id, share) in
+                self.gpu_books.device(uuid).map(|state| has(state, device.up)).unwrap_or_default()
+            {
                 held += share;
                 let part = Grams(grams * (share.get() as f64 / WHOLE_CARD.get() as f64));
                 self.ledger.book_embodied((id, self.workloads.owners().kind(id)), Component::Gpu, part);
@@ -133,6 +133,23 @@ impl Sampler {
         };
         self.embodied.components().map(cell).collect()
     }
+}
+
+/// Who has how much of a card.
+fn has(state: &DeviceState, is_up: bool) -> Vec<(OwnerId, Microjoules)> {
+    let holding = &state.holding;
+    if !holding.shares.is_empty() {
+        return divide_idle(WHOLE_CARD, &holding.shares, holding.free).0;
+    }
+    if !is_up {
+        return Vec::new();
+    }
+    let owners = divide(WHOLE_CARD, &state.evidence()).owners.into_iter();
+    let known = |(whom, share)| match whom {
+        Whom::Owner(id) => Some((id, share)),
+        Whom::Unknown => None,
+    };
+    owners.filter_map(known).collect()
 }
 
 #[cfg(test)]

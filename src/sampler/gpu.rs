@@ -1,6 +1,7 @@
 //! Gives the energy of GPUs to those who used it.
 
 mod clients;
+mod holders;
 
 use std::collections::HashMap;
 use std::ops::Add;
@@ -18,12 +19,14 @@ use crate::units::{Microjoules, Watts};
 use crate::workloads::{ProcessIdentity, WorkloadTick};
 
 use clients::{Clients, Pids};
+use holders::{Holders, Holding};
 
 /// What is carried from tick to tick.
 #[derive(Debug)]
 pub(super) struct GpuBooks {
     devices: HashMap<Arc<str>, DeviceState>,
     pids: Pids,
+    holders: Holders,
 }
 
 /// One GPU, beside the ledger.
@@ -33,6 +36,8 @@ pub(super) struct DeviceState {
     /// Its last reading; what holds while it doesn't answer for a moment.
     reading: Option<DeviceReading>,
     clients: Clients,
+    /// To whom it was given.
+    pub(super) holding: Holding,
     /// For a meter that CPU and memory are in: what it shows beyond them.
     beyond: Beyond,
     /// Its mean power in the last tick.
@@ -65,7 +70,7 @@ impl Interval {
 
 impl GpuBooks {
     pub(super) fn new(procfs: &std::path::Path) -> Self {
-        Self { devices: HashMap::new(), pids: Pids::new(procfs) }
+        Self { devices: HashMap::new(), pids: Pids::new(procfs), holders: Holders::default() }
     }
 
     /// What is known of a GPU.
@@ -119,6 +124,7 @@ impl Sampler {
     ) -> Microjoules {
         let readings = gpus.devices.iter().filter_map(|device| device.reading.as_ref());
         self.gpu_books.pids.update(readings, usage, &mut self.workloads, &self.ledger, now.boottime);
+        self.gpu_books.holders.refresh(&self.names);
         let is_module = |device: &&DeviceTick| device.up && device.report.id.domain == Domain::Module;
         let modules = u64::try_from(gpus.devices.iter().filter(is_module).count()).unwrap_or(1).max(1);
         let share = Microjoules::new(others.get() / modules);
@@ -135,6 +141,7 @@ impl Sampler {
                 state.clients = Clients::new(reading, &self.gpu_books.pids, &state.clients, now.boottime);
                 state.reading = Some(reading.clone());
             }
+            self.gpu_books.holders.settle(&mut state.holding, &device.identity, state.reading.as_ref());
             state.power = None;
             state.index = state.index.or_else(|| self.ledger.open_device(uuid));
             if let (Some(delta), Some(index)) = (device.delta, state.index) {
@@ -165,7 +172,7 @@ impl Sampler {
         booked
     }
 
-    /// Books one interval of one GPU: the idle part, then the active part by the best evidence.
+    /// Books one interval of one GPU: the idle part by who holds it, then the active part by the best evidence.
     fn book_device(
         &mut self,
         device: &DeviceTick,
@@ -183,19 +190,14 @@ impl Sampler {
             self.baselines.observe(id, delta.energy, delta.elapsed, busy);
         }
         let split = baseline::split(delta.energy, self.baselines.get(id), delta.elapsed);
-        // Who holds an allocation isn't known here, so nobody holds any.
-        let (held, free) = divide_idle(split.idle, &[], 1);
-        for (owner, share) in held {
-            self.book_owner(interval, Whom::Owner(owner), State::Idle, share);
-        }
-        self.ledger.book_gpu_idle(index, free);
         let division = divide(split.active, &state.evidence());
-        if division.contenders.is_empty() {
+        let is_used = !division.contenders.is_empty();
+        // Without any context and without any work, it was just on.
+        let was_just_on = !is_used && state.clients.are_there() == Some(false) && !works;
+        self.book_idle(interval, if was_just_on { delta.energy } else { split.idle }, &state.holding);
+        if !is_used {
             state.method = Some(Method::None);
-            // Without any context and without any work, it was just on.
-            if state.clients.are_there() == Some(false) && !works {
-                self.ledger.book_gpu_idle(index, split.active);
-            } else {
+            if !was_just_on {
                 self.ledger.book_gpu_unattributed(index, Reason::NoEvidence, split.active);
             }
             return;
@@ -209,6 +211,15 @@ impl Sampler {
             self.book_owner(interval, whom, usage, share);
         }
         self.book_clients(interval, usage, &division, &state.clients);
+    }
+
+    /// Books what a card draws whether it is used or not: to those who hold it, and the rest to nobody.
+    fn book_idle(&mut self, interval: &Interval, energy: Microjoules, holding: &Holding) {
+        let (held, free) = divide_idle(energy, &holding.shares, holding.free);
+        for (owner, share) in held {
+            self.book_owner(interval, Whom::Owner(owner), State::Idle, share);
+        }
+        self.ledger.book_gpu_idle(interval.device, free);
     }
 
     fn book_owner(&mut self, interval: &Interval, whom: Whom, state: State, share: Microjoules) {

@@ -65,6 +65,7 @@ pub(super) struct NameBooks {
     told_at: Option<Duration>,
     /// Whether the list of those who are there has changed since it was told.
     has_news: bool,
+    revision: u64,
 }
 
 impl NameBooks {
@@ -89,6 +90,7 @@ impl NameBooks {
             generation: 0,
             told_at: None,
             has_news: false,
+            revision: 0,
         }
     }
 
@@ -102,13 +104,23 @@ impl NameBooks {
         self.slot(id).is_some_and(|slot| slot.is_folded)
     }
 
-    /// The live owners, with all that is known of them.
-    pub(super) fn live(&self) -> impl Iterator<Item = (OwnerId, &Arc<Owner>, Option<&Facts>)> {
+    /// The live owners, all that is known of them, and when they were first seen.
+    pub(super) fn live(&self) -> impl Iterator<Item = (OwnerId, &Arc<Owner>, Option<&Facts>, Duration)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(index, slot)| {
             let slot = slot.as_ref().filter(|slot| slot.is_live)?;
-            Some((OwnerId::from_index(index)?, &slot.owner, slot.named.facts.as_ref()))
+            Some((OwnerId::from_index(index)?, &slot.owner, slot.named.facts.as_ref(), slot.since))
         })
+    }
+
+    /// Rises whenever somebody came or went, or anything was learned.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Everything that sources said.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// How the collectors of names fared.
@@ -121,6 +133,7 @@ impl NameBooks {
         let names = self.board.names();
         let has_learned = !names.is_same(&self.names);
         self.names = names;
+        let had_news = std::mem::take(&mut self.has_news);
         let bound = ledger.numbered_accounts().map(|(id, _)| id.index().saturating_add(1)).max().unwrap_or(0);
         for index in bound..self.slots.len() {
             self.vacate(index);
@@ -136,6 +149,8 @@ impl NameBooks {
         for index in (0..bound).filter(|index| !present.get(*index).copied().unwrap_or(false)) {
             self.vacate(index);
         }
+        self.revision = self.revision.saturating_add(u64::from(has_learned || self.has_news));
+        self.has_news |= had_news;
         self.fold(ledger, workloads);
         self.tell(now, workloads);
     }
@@ -240,9 +255,9 @@ impl NameBooks {
             return;
         }
         let mut pids = workloads.some_pids(Wanted::MOST_PIDS);
-        let wanted = self.live().filter(|(_, owner, _)| !matches!(***owner, Owner::Unit { .. }));
+        let wanted = self.live().filter(|(_, owner, ..)| !matches!(***owner, Owner::Unit { .. }));
         let owners: Vec<WantedOwner> = wanted
-            .map(|(id, owner, facts)| WantedOwner {
+            .map(|(id, owner, facts, _)| WantedOwner {
                 owner: Arc::clone(owner),
                 pids: pids.remove(&id).unwrap_or_default(),
                 is_named: facts.is_some_and(|facts| facts.names(owner)),

@@ -1,5 +1,6 @@
 //! Makes the picture that readers see.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::meters::{Component, MeterReport, Tick};
 use crate::sampler::Sampler;
 use crate::sampler::gpu::DeviceState;
 use crate::snapshot::{
-    CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell, GpuTotals,
+    CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EnergyCell, GpuCell, GpuRef, GpuTotals,
     MarketFactor, MeterStatus, ProcessTotals, Snapshot, Unattributed, WorkloadTotals,
 };
 use crate::units::{Grams, Microjoules};
@@ -33,6 +34,7 @@ impl Sampler {
             .into_iter()
             .filter(|component| self.books.components.get(component.index()).is_some_and(Option::is_some))
             .collect();
+        let mut allocated = self.allocated(gpus);
         let processes = self.ledger.processes_mut().choose();
         let (pricer, at) = (self.prices.pricer(), self.prices.now());
         Snapshot {
@@ -44,7 +46,10 @@ impl Sampler {
             workloads: self
                 .ledger
                 .numbered_accounts()
-                .filter_map(|(id, account)| self.workload_totals(id, account, &known, gpus))
+                .filter_map(|(id, account)| {
+                    let allocated = allocated.remove(&id).unwrap_or_default();
+                    self.workload_totals(id, account, &known, gpus, allocated)
+                })
                 .collect(),
             processes: processes.iter().map(|account| self.process_totals(account, &known)).collect(),
             meters: reports
@@ -97,6 +102,7 @@ impl Sampler {
         account: &Account,
         known: &[Component],
         gpus: &GpuTick,
+        allocated: Vec<GpuRef>,
     ) -> Option<WorkloadTotals> {
         let owner = account.owner.as_ref()?;
         let named = self.names.named(id)?;
@@ -129,6 +135,7 @@ impl Sampler {
             components: components.collect(),
             embodied,
             gpus: self.gpu_cells(account, gpus),
+            allocated: if account.has_ended() { Vec::new() } else { allocated },
             ended: account.has_ended(),
         })
     }
@@ -157,6 +164,19 @@ impl Sampler {
             power: known.iter().filter(|component| has_owners(**component)).filter_map(power).collect(),
             ended: account.has_ended(),
         }
+    }
+
+    /// The cards that owners were given.
+    pub(super) fn allocated(&self, gpus: &GpuTick) -> HashMap<OwnerId, Vec<GpuRef>> {
+        let mut allocated: HashMap<OwnerId, Vec<GpuRef>> = HashMap::new();
+        for identity in gpus.devices.iter().map(|device| &device.identity) {
+            let state = self.gpu_books.device(&identity.uuid);
+            for (owner, _) in state.into_iter().flat_map(|state| &state.holding.shares) {
+                let card = GpuRef { gpu: Arc::clone(&identity.gpu), uuid: Arc::clone(&identity.uuid) };
+                allocated.entry(*owner).or_default().push(card);
+            }
+        }
+        allocated
     }
 
     fn gpu_cells(&self, account: &Account, gpus: &GpuTick) -> Vec<GpuCell> {

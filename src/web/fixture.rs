@@ -10,8 +10,8 @@ use crate::gpu::{GpuIdentity, Limitation, Vendor};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
     Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EmbodiedCell, EmbodiedPart,
-    EmbodiedTotals, EnergyCell, GpuCell, GpuTotals, GridFactor, GridState, HardwarePart, MarketFactor,
-    MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed, WorkloadTotals,
+    EmbodiedTotals, EnergyCell, GpuCell, GpuRef, GpuTotals, GridFactor, GridState, HardwarePart,
+    MarketFactor, MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed, WorkloadTotals,
 };
 use crate::units::{
     Bytes, CpuTime, Grams, GramsPerKwh, Kilograms, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts,
@@ -53,8 +53,14 @@ pub(super) fn workload(owner: Owner, active: u64, idle: u64, ended: bool) -> Wor
             .into(),
         embodied: vec![EmbodiedCell { component: Component::Other, emissions: Grams(0.75) }],
         gpus: if ended { Vec::new() } else { vec![gpu_cell(active)] },
+        allocated: if ended { Vec::new() } else { vec![gpu_ref()] },
         ended,
     }
+}
+
+fn gpu_ref() -> GpuRef {
+    let GpuCell { gpu, uuid, .. } = gpu_cell(0);
+    GpuRef { gpu, uuid }
 }
 
 fn gpu_cell(energy: u64) -> GpuCell {

@@ -5,6 +5,7 @@ use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 use super::*;
 use crate::config::Settings;
 use crate::gpu::{DeviceReading, Instance};
+use crate::identity::{Allocation, Allocations, Allotter, Assignee, DeviceName};
 use crate::ledger::Holder;
 use crate::meters::Domain;
 use crate::sampler::gpu::tests::{Card, device, reading};
@@ -132,6 +133,26 @@ fn a_card_goes_to_those_who_hold_contexts_on_it() {
     // Contexts that do nothing hold the card all the same.
     let got = tick(&mut card, Some(reading(&[10, 11], Some(&[]))));
     assert!((got[0] - 0.5).abs() < 1e-6 && (got[1] - 0.5).abs() < 1e-6, "{got:?}");
+}
+
+#[test]
+fn a_card_that_was_given_away_goes_to_its_holders_whoever_uses_it() {
+    let mut card = Card::new(counted);
+    let whole = DeviceName::Index(0);
+    let to = Assignee::Container(CONTAINER.strip_prefix("docker/").unwrap().into());
+    let given = |replicas| vec![Allocation { to: to.clone(), device: whole.clone(), replicas }];
+    let allot = |card: &Card, allocations| {
+        card.node.sampler.names.board().set_allocations(Allotter::Kubelet, allocations);
+    };
+    allot(&card, Allocations { given: given(1), replicas: Vec::new() });
+    assert_eq!(tick(&mut card, Some(reading(&[11], Some(&[(11, 50)])))), [1.0, 0.0, 0.0]);
+    assert_eq!(tick(&mut card, None), [1.0, 0.0, 0.0], "a card that is down is held all the same");
+    allot(&card, Allocations { given: given(1), replicas: vec![(whole.clone(), 4)] });
+    let got = tick(&mut card, Some(reading(&[11], Some(&[(11, 50)]))));
+    assert!((got[0] - 0.25).abs() < 1e-6 && (got[2] - 0.75).abs() < 1e-6, "{got:?}");
+    allot(&card, Allocations::default());
+    let got = tick(&mut card, Some(reading(&[11], Some(&[(11, 50)]))));
+    assert!((got[1] - 1.0).abs() < 1e-6, "{got:?}");
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use super::workloads::{OwnerLabels, workloads};
 use super::{Samples, Source};
 use crate::snapshot::{Beneficiary, GpuTotals};
-use crate::workloads::owner::OwnerKind;
+use crate::workloads::owner::{Owner, OwnerKind};
 
 /// A figure of each GPU that has it.
 pub(super) fn gauges(source: Source<'_>, out: &mut Samples, value: fn(&GpuTotals) -> Option<f64>) {
@@ -57,6 +57,22 @@ pub(super) fn by_container(source: Source<'_>, out: &mut Samples) {
         let owner = OwnerLabels::of(totals);
         for cell in &totals.gpus {
             out.push(&[&*cell.gpu, &*cell.uuid], owner.as_slice(), cell.energy.as_joules());
+        }
+    }
+}
+
+/// The owners that were given each GPU, or a part of it.
+pub(super) fn allocated(source: Source<'_>, out: &mut Samples) {
+    for totals in workloads(source, OwnerKind::Container).chain(workloads(source, OwnerKind::Job)) {
+        let owner = OwnerLabels::of(totals);
+        let (container, job) = match &*totals.owner {
+            Owner::Job { manager, id, .. } => (&[""; 5][..], [manager.as_str(), &**id]),
+            _ => (owner.as_slice(), [""; 2]),
+        };
+        for card in &totals.allocated {
+            let first: Vec<&str> =
+                [&*card.gpu, &*card.uuid].into_iter().chain(container.iter().copied()).collect();
+            out.push(&first, &job, 1.0);
         }
     }
 }

@@ -5,8 +5,9 @@ use proptest::prelude::{any, proptest};
 
 use super::{Kind, encode, families, reference_markdown};
 use crate::identity::ContainerFacts;
-use crate::snapshot::{Details, Facts, Snapshot, Title};
+use crate::snapshot::{Details, Facts, Snapshot, Title, WorkloadTotals};
 use crate::web::fixture::{self, NASTY};
+use crate::workloads::owner::{JobManager, Owner};
 
 /// One sample of the text.
 #[derive(Debug, PartialEq)]
@@ -83,6 +84,22 @@ fn values(snapshot: &Snapshot, family: &str) -> Vec<(String, f64)> {
             (values.join("/"), sample.value)
         })
         .collect()
+}
+
+#[test]
+fn cards_that_were_given_away_show_their_holders() {
+    let job = Owner::Job { manager: JobManager::Slurm, id: "7".into(), uid: None };
+    let held = WorkloadTotals { held: true, ..fixture::workload(fixture::container("c2", ""), 1, 0, false) };
+    let workloads = vec![
+        fixture::workload(fixture::container("c1", "u-1"), 1, 0, false),
+        held,
+        fixture::workload(job, 1, 0, false),
+        fixture::workload(fixture::unit("a.service"), 1, 0, false),
+    ];
+    let rows = values(&fixture::with(workloads, Vec::new()), "wattprint_gpu_allocated");
+    let card = fixture::snapshot().gpus.remove(0).identity;
+    let card = format!("{}/{}", card.gpu, card.uuid);
+    assert_eq!(rows, [(format!("{card}/u-1/c1/containerd"), 1.0), (format!("{card}/slurm/7"), 1.0)]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use crate::web::metrics::gpus;
 
 const METER: &[&str] = &["meter", "domain", "device"];
 const GPU: &[&str] = &["gpu", "uuid"];
+const GPU_CONTAINER: [&str; 7] = with(["gpu", "uuid"], CONTAINER);
+const ALLOCATED: &[&str] = &with::<7, 2, 9>(GPU_CONTAINER, ["manager", "job_id"]);
 
 /// GPUs first, then every meter.
 pub(super) const FAMILIES: &[Family] = &[
@@ -26,10 +28,17 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     counter(
         "wattprint_gpu_container_energy_joules_total",
-        &with::<2, 5, 7>(["gpu", "uuid"], CONTAINER),
-        "Energy that a container used of a GPU since it was first seen, all states together. Only cards that it \
-         used are here.",
+        &GPU_CONTAINER,
+        "Energy of a GPU that went to a container since it was first seen, all states together. Only cards that it used \
+         or was given are here.",
         gpus::by_container,
+    ),
+    gauge(
+        "wattprint_gpu_allocated",
+        ALLOCATED,
+        "A GPU, or a part of it, that was given to a container or a batch job, whether it is used or not; always 1. A job has \
+         no container's labels, a container no manager and job_id.",
+        gpus::allocated,
     ),
     gauge("wattprint_gpu_power_watts", GPU, "Mean power of a GPU over the last tick.", |source, out| {
         gpus::gauges(source, out, |gpu| gpu.power.map(|power| power.0));

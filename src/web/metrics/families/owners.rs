@@ -66,7 +66,8 @@ macro_rules! owners {
                 concat!(
                     "Emissions of making the hardware that ", $noun,
                     " had, in grams of CO2 equivalent since it was first seen. Component other is the server without its \
-                     GPUs, by CPU time; gpu goes to those who hold contexts. Absent unless embodied.enabled is set."
+                     GPUs, by CPU time; gpu goes to those whom cards were given to, else to those who hold contexts. Absent unless \
+                     embodied.enabled is set."
                 ),
                 |source, out| workload_embodied(source, $kind, out),
             ),
@@ -116,7 +117,8 @@ pub(super) const FAMILIES: [&[Family]; 9] = [
     &[gauge(
         "wattprint_vm_info",
         &with::<1, 7, 8>(["vm"], DETAILS),
-        "What is known of a virtual machine now; always 1. With uuid where it is known.",
+        "What is known of a virtual machine now; always 1. With more labels where they are known: uuid, domain, title, \
+         project, flavor.",
         |source, out| info(source, OwnerKind::Vm, out),
     )],
     PROCESSES,
