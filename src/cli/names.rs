@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
-use crate::identity::{NameBoard, Workers, start};
+use crate::identity::{NameBoard, Workers, jobs, start};
 
 /// Begins to look for names, each source in a thread of its own.
-pub(super) fn begin(_settings: &Settings) -> (Arc<NameBoard>, Workers) {
+pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     let board = Arc::new(NameBoard::new());
-    let workers = start(Vec::new(), Vec::new(), &board);
+    let mut sources = Vec::new();
+    if settings.collector.jobs {
+        sources.push(jobs::job(settings));
+    }
+    let workers = start(sources, Vec::new(), &board);
     (board, workers)
 }
