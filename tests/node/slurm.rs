@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -67,9 +69,11 @@ impl Slurm {
         let host = host.trim().split('.').next().unwrap_or_default();
         let (dir, node) = (self.dir.path().display(), &self.node);
         let (control_port, node_port) = (free_port(), free_port());
+        // Ids that no other Slurm of this machine has in use.
+        let first_job = 1_000_000 + u64::from(std::process::id());
         let conf = format!(
             "ClusterName=wattprint\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={control_port}\n\
-             SlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket={dir}/munge.socket\n\
+             FirstJobId={first_job}\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket={dir}/munge.socket\n\
              StateSaveLocation={dir}/state\nSlurmdSpoolDir={dir}/spool\n\
              SlurmctldPidFile={dir}/slurmctld.pid\nSlurmdPidFile={dir}/slurmd.pid\n\
              PlugStackConfig={dir}/plugstack.conf\nProctrackType=proctrack/cgroup\nTaskPlugin=task/cgroup\n\
@@ -170,12 +174,17 @@ impl Slurm {
 impl Drop for Slurm {
     #[allow(clippy::print_stderr, reason = "the logs tell why a test failed")]
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("{}", self.logs());
         }
         // A slurmstepd outlives its slurmd, which mustn't start another job meanwhile.
         for child in self.children.iter_mut().rev() {
-            // It may have ended already.
+            // It may have ended already. slurmctld takes its helper with it if it is asked to end.
+            let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+            let begun = Instant::now();
+            while matches!(child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(10));
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
