@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
-TEST_TOOLS = prometheus:promtool gcc:cc
+TEST_TOOLS = prometheus:promtool gcc:cc munge:munged slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch
 
 .PHONY: run test test-gpu lint bench audit tools
 

@@ -4,23 +4,25 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::identity::files::HostRoot;
-use crate::identity::{Job, NameBoard, Service, Workers, podresources, start, vm};
+use crate::identity::{Job, NameBoard, Service, Workers, jobs, podresources, start, vm};
 
 /// Begins to look for names, each source in a thread of its own.
 pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     let board = Arc::new(NameBoard::new());
     let root = || HostRoot::new(&settings.path.rootfs);
-    let procfs = || settings.path.procfs.clone();
     let collectors = &settings.collector;
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut asked: Vec<Job> = Vec::new();
     let mut services: Vec<(&'static str, Service)> = Vec::new();
     if collectors.podresources {
         let socket = settings.kubernetes.pod_resources.clone();
         services.push(("podresources", podresources::service(root(), socket)));
     }
-    if collectors.vms {
-        jobs.push(vm::job(root(), procfs()));
+    if collectors.jobs {
+        asked.push(jobs::job(settings));
     }
-    let workers = start(jobs, services, &board);
+    if collectors.vms {
+        asked.push(vm::job(root(), settings.path.procfs.clone()));
+    }
+    let workers = start(asked, services, &board);
     (board, workers)
 }

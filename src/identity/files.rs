@@ -46,6 +46,8 @@ pub struct Stamp {
     pub modified: (i64, i64),
     /// Who owns it.
     pub uid: u32,
+    /// Its type and permissions (inode(7)).
+    pub mode: u32,
 }
 
 impl HostRoot {
@@ -179,6 +181,7 @@ impl Stamp {
             length: u64::try_from(stat.st_size).unwrap_or(0),
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             uid: stat.st_uid,
+            mode: stat.st_mode,
         }
     }
 }

@@ -11,6 +11,7 @@ mod board;
 mod error;
 mod facts;
 pub mod files;
+pub mod jobs;
 pub mod podresources;
 pub mod vm;
 mod wanted;

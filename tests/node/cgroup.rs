@@ -123,7 +123,7 @@ impl Cgroup {
 }
 
 /// Removes cgroups from the leaves up, after ending what a failed test left in them.
-fn remove_tree(directory: &Path) {
+pub(crate) fn remove_tree(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_tree(&entry.path());

@@ -22,6 +22,7 @@ mod load;
 mod pids;
 mod rapl;
 mod rapl_tree;
+mod slurm;
 mod snapshot;
 
 use std::thread;
