@@ -11,6 +11,7 @@ mod board;
 mod error;
 mod facts;
 pub mod files;
+pub mod kubernetes;
 mod wanted;
 mod work;
 
