@@ -16,6 +16,7 @@ mod gpu;
 mod grid;
 mod hostile;
 mod http;
+mod kubernetes;
 mod lifecycle;
 mod load;
 mod pids;

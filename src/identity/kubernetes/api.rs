@@ -26,8 +26,6 @@ use crate::identity::work::{success, tell};
 use crate::identity::{IdentityError, NameBoard, NameSource};
 
 const PODS: &str = "/api/v1/pods";
-/// Pods of one page of a list.
-const PAGE: u32 = 250;
 /// Pages of one list; more is no list of one node's pods.
 const MOST_PAGES: usize = 100;
 /// How long the server may take to begin an answer, and to end one to a list.
@@ -170,11 +168,12 @@ impl Watcher {
     async fn list(&mut self, client: &kube::Client, fields: &str) -> Result<Option<String>, IdentityError> {
         let mut seen = Vec::new();
         // As the kubelet does: what the server has in memory is new enough, and reading the database for each node isn't
-        // free (kubernetes.io, "Kubernetes API Concepts", semantics for list).
+        // free (kubernetes.io, "Kubernetes API Concepts", semantics for list). A limit would make it a
+        // read of the database, so there is none; pages that a server makes of its own accord are followed.
         let mut parameters = ListParams {
             resource_version: Some("0".to_owned()),
             version_match: Some(VersionMatch::NotOlderThan),
-            ..ListParams::default().fields(fields).limit(PAGE)
+            ..ListParams::default().fields(fields)
         };
         for _ in 0..MOST_PAGES {
             let request = Request::new(PODS).list(&parameters).map_err(|error| client::invalid(&error))?;
@@ -192,8 +191,6 @@ impl Watcher {
                 self.say(None);
                 return Ok(Some(page.metadata.resource_version));
             }
-            parameters.resource_version = None;
-            parameters.version_match = None;
             parameters.continue_token = Some(page.metadata.next);
         }
         Err(client::garbage("its list has no end"))
@@ -259,17 +256,19 @@ impl Watcher {
                         Gone::No(error) => Err(error),
                     };
                 }
-                // One odd event costs one change of one pod.
-                Err(kube::Error::SerdeError(_)) if garbage < MOST_GARBAGE => {
-                    garbage = garbage.saturating_add(1);
-                    continue;
-                }
-                Err(kube::Error::SerdeError(_)) => return Err(client::garbage("its events make no sense")),
-                Err(kube::Error::Api(status)) => {
+                Err(kube::Error::Api(status)) if status.code != 0 => {
                     return match client::failure(kube::Error::Api(status)) {
                         Gone::Yes => Ok(End::Gone),
                         Gone::No(error) => Err(error),
                     };
+                }
+                // One odd event costs one change of one pod. The client takes any object that is no event for a status.
+                Err(kube::Error::SerdeError(_) | kube::Error::Api(_)) => {
+                    garbage = garbage.saturating_add(1);
+                    if garbage > MOST_GARBAGE {
+                        return Err(client::garbage("its events make no sense"));
+                    }
+                    continue;
                 }
                 // The connection is cut, as happens; what was missed comes with the next one.
                 Err(_) => return Ok(End::Over),

@@ -7,6 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config, Error};
 
+use super::bounded::bounded;
 use crate::identity::IdentityError;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(super) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Identit
     config.connect_timeout = Some(CONNECT);
     // Failures are told, and tried again later, by whoever asks.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| {
+    Client::try_from(config).map(bounded).map_err(|error| {
         IdentityError::new("the credentials for the API server can't be used", words(&error.to_string()))
             .remedy("look at its authority, certificate and token")
     })

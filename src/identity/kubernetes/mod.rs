@@ -5,6 +5,7 @@
 //! and nothing more.
 
 mod api;
+mod bounded;
 mod client;
 mod kubelet;
 mod log_directories;
