@@ -274,6 +274,8 @@ impl Watcher {
                 Err(_) => return Ok(End::Over),
             }
             garbage = 0;
+            // It came further, so the next wait is a short one.
+            self.failures = 0;
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) struct ApiServer {
 
 impl ApiServer {
     pub(super) fn new() -> Self {
-        Self::start("http", |stream, shared| serve(stream, shared))
+        Self::start("http", serve)
     }
 
     /// The same over TLS; the certificate of its authority goes to `ca_file`.
