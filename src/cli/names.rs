@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::identity::files::HostRoot;
+use crate::identity::kubernetes::{self, PodNames};
 use crate::identity::{Job, NameBoard, Service, Workers, jobs, podresources, start, vm};
 
 /// Begins to look for names, each source in a thread of its own.
@@ -13,6 +14,13 @@ pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     let collectors = &settings.collector;
     let mut asked: Vec<Job> = Vec::new();
     let mut services: Vec<(&'static str, Service)> = Vec::new();
+    if collectors.kubernetes {
+        match kubernetes::pod_names(settings) {
+            Some(PodNames::Watched(service)) => services.push((kubernetes::NAME, service)),
+            Some(PodNames::Asked(job)) => asked.push(job),
+            None => {}
+        }
+    }
     if collectors.podresources {
         let socket = settings.kubernetes.pod_resources.clone();
         services.push(("podresources", podresources::service(root(), socket)));

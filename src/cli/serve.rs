@@ -143,7 +143,11 @@ pub(super) fn web_settings(loaded: &Loaded) -> Result<WebSettings, CliError> {
 fn start_log(settings: &Settings) {
     let log = &settings.log;
     // Libraries speak only where something is wrong with them.
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("wattprint", level(log.level));
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        // It has a word on every try; whoever uses it says once what is wrong.
+        .with_target("kube_client", LevelFilter::OFF)
+        .with_target("wattprint", level(log.level));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)

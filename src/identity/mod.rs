@@ -12,6 +12,7 @@ mod error;
 mod facts;
 pub mod files;
 pub mod jobs;
+pub mod kubernetes;
 pub mod podresources;
 pub mod vm;
 mod wanted;

@@ -20,6 +20,16 @@ impl Hierarchy {
         mounted("cpuacct").or_else(|| mounted(""))
     }
 
+    /// Where it is mounted.
+    pub(crate) fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The file with a cgroup's CPU time, and what stands in it while nothing ran.
+    pub(crate) fn unused(&self) -> (&'static str, &'static str) {
+        if self.is_v1 { ("cpuacct.usage", "0\n") } else { ("cpu.stat", "usage_usec 0\n") }
+    }
+
     /// The v2 tree beside a v1 `cpuacct`.
     pub(crate) fn beside() -> Option<Self> {
         mounted("cpuacct").and_then(|_| mounted(""))

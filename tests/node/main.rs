@@ -17,6 +17,7 @@ mod grid;
 mod hostile;
 mod http;
 mod kubelet;
+mod kubernetes;
 mod lifecycle;
 mod load;
 mod pids;
