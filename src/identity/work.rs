@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::identity::{IdentityError, NameBoard, Wanted};
 use crate::meters::CollectorOutcome;
@@ -102,7 +102,6 @@ impl Workers {
 /// Looks whenever it is due, until the sender is gone.
 fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
     let (mut generation, mut since_full, mut since_change) = (None, Duration::ZERO, 0_u32);
-    let mut failing: Option<&'static str> = None;
     loop {
         let wanted = board.wanted();
         let is_new = generation != Some(wanted.generation);
@@ -115,7 +114,6 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
             if is_full {
                 since_full = Duration::ZERO;
             }
-            tell(job.name, &mut failing, outcome.as_ref().err());
             board.set_outcome(match &outcome {
                 Ok(()) => success(job.name),
                 Err(error) => error.outcome(job.name),
@@ -126,18 +124,6 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
             _ => return,
         }
     }
-}
-
-/// One line in the log for each change.
-pub(crate) fn tell(name: &'static str, failing: &mut Option<&'static str>, error: Option<&IdentityError>) {
-    match (&*failing, error) {
-        (before, Some(error)) if *before != Some(error.reason) => {
-            warn!(collector = name, error = %error, remedy = error.remedy, "names can't be read");
-        }
-        (Some(_), None) => info!(collector = name, "names can be read again"),
-        _ => {}
-    }
-    *failing = error.map(|error| error.reason);
 }
 
 /// The outcome of a collector that found all that it looked for.

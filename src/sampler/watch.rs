@@ -60,7 +60,10 @@ impl ChangeLog {
             };
             self.collectors.insert(status.collector, told);
             match &status.detail {
-                Some(error) => warn!(collector = status.collector, reason = %error, "collector is failing"),
+                Some(error) => {
+                    let (collector, remedy) = (status.collector, status.remedy);
+                    warn!(collector, reason = %error, remedy, "collector is failing");
+                }
                 None if first => {}
                 None => info!(collector = status.collector, "collector works again"),
             }

@@ -8,6 +8,7 @@ mod errors;
 mod evidence;
 mod hang;
 mod hardware;
+mod held;
 mod mig;
 mod mps;
 mod namespaces;

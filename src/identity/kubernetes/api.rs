@@ -22,7 +22,7 @@ use super::pod::{Pod, PodList};
 use super::roster::Roster;
 use super::sighting::{Selection, Sighting};
 use crate::identity::files::HostRoot;
-use crate::identity::work::{success, tell};
+use crate::identity::work::success;
 use crate::identity::{IdentityError, NameBoard, NameSource};
 
 const PODS: &str = "/api/v1/pods";
@@ -71,7 +71,6 @@ pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, stopped: Receiver<()>) 
         Ok(runtime) => runtime,
         Err(error) => {
             let error = IdentityError::new("no runtime for the API server's client", error.to_string());
-            tell(NAME, &mut None, Some(&error));
             return board.set_outcome(error.outcome(NAME));
         }
     };
@@ -107,7 +106,6 @@ struct Watcher {
     begun: Instant,
     /// How many failures in a row there were.
     failures: u32,
-    failing: Option<&'static str>,
     has_listed: bool,
 }
 
@@ -115,7 +113,7 @@ impl Watcher {
     fn new(watch: Watch, board: Arc<NameBoard>) -> Self {
         let roster = Roster::new(watch.grace);
         let begun = Instant::now();
-        Self { watch, board, roster, begun, failures: 0, failing: None, has_listed: false }
+        Self { watch, board, roster, begun, failures: 0, has_listed: false }
     }
 
     async fn run(mut self) {
@@ -303,7 +301,6 @@ impl Watcher {
             }
             error => error,
         };
-        tell(NAME, &mut self.failing, error);
         self.board.set_outcome(error.map_or_else(|| success(NAME), |error| error.outcome(NAME)));
     }
 

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
 use crate::identity::files::HostRoot;
-use crate::identity::work::{success, tell};
+use crate::identity::work::success;
 use crate::identity::{Allocations, Allotter, DeviceName, IdentityError, NameBoard, Service};
 
 mod client;
@@ -52,22 +52,13 @@ struct Source {
     replicas: Vec<(DeviceName, u32)>,
     /// Whether there ever was a kubelet.
     is_there: bool,
-    failing: Option<&'static str>,
     /// Since the last answer, roughly: time is counted in steps and in calls that took all the time they may.
     since_answer: Duration,
 }
 
 impl Source {
     fn new(root: HostRoot, socket: PathBuf, runtime: Runtime) -> Self {
-        Self {
-            root,
-            socket,
-            runtime,
-            replicas: Vec::new(),
-            is_there: false,
-            failing: None,
-            since_answer: Duration::ZERO,
-        }
+        Self { root, socket, runtime, replicas: Vec::new(), is_there: false, since_answer: Duration::ZERO }
     }
 
     /// Asks whenever it is due, until the sender is gone.
@@ -105,7 +96,6 @@ impl Source {
         });
         let Some(asked) = asked else { return };
         let outcome = asked.map(|answer| self.heard(&answer, board));
-        tell(NAME, &mut self.failing, outcome.as_ref().err());
         board.set_outcome(match &outcome {
             Ok(()) => success(NAME),
             Err(error) => {

@@ -140,7 +140,7 @@ pub(crate) fn now() -> Duration {
 /// Two looks at a daemon, and what happened between them.
 #[derive(Debug)]
 pub(crate) struct Burst {
-    before: Exposition,
+    pub(crate) before: Exposition,
     pub(crate) after: Exposition,
     pub(crate) last: Snapshot,
     /// Joules by UUID.

@@ -63,7 +63,11 @@ fn a_watch_goes_on_after_whatever_happens_to_it() {
         assert_eq!(rig.server.asked(&LISTS), lists, "three pages again");
     }
     assert_eq!(rig.collector_succeeds(), Some(true));
-    assert!(!rig.daemon.log().contains("names can't be read"), "{}", rig.daemon.log());
+    assert!(
+        !rig.daemon.log().contains("collector is failing collector=\"kubernetes\""),
+        "{}",
+        rig.daemon.log()
+    );
     rig.daemon.finish();
 }
 
@@ -95,7 +99,7 @@ fn a_token_that_was_replaced_is_read_again() {
     let log = rig.daemon.log();
     assert!(log.contains("refuses this account") && log.contains("get, list and watch pods"), "{log}");
     assert_eq!(
-        log.matches("names can't be read collector=\"kubernetes\" error=403").count(),
+        log.matches("collector is failing collector=\"kubernetes\" reason=403").count(),
         1,
         "once: {log}"
     );
