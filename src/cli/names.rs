@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::identity::containers::{self, Places, Wish};
 use crate::identity::{NameBoard, Workers, start};
 
 /// Begins to look for names, each source in a thread of its own.
-pub(super) fn begin(_settings: &Settings) -> (Arc<NameBoard>, Workers) {
+pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     let board = Arc::new(NameBoard::new());
-    let workers = start(Vec::new(), Vec::new(), &board);
+    let mut jobs = Vec::new();
+    if settings.collector.containers {
+        let (rootfs, procfs) = (settings.path.rootfs.clone(), settings.path.procfs.clone());
+        let wish =
+            Wish { labels: settings.names.labels.clone(), annotations: settings.names.annotations.clone() };
+        jobs.push(containers::job(Places { rootfs, procfs }, wish));
+    }
+    let workers = start(jobs, Vec::new(), &board);
     (board, workers)
 }

@@ -20,6 +20,11 @@ impl Hierarchy {
         mounted("cpuacct").or_else(|| mounted(""))
     }
 
+    /// Where it is mounted.
+    pub(crate) fn mount(&self) -> &Path {
+        &self.mount
+    }
+
     /// The v2 tree beside a v1 `cpuacct`.
     pub(crate) fn beside() -> Option<Self> {
         mounted("cpuacct").and_then(|_| mounted(""))

@@ -19,6 +19,7 @@ mod http;
 mod lifecycle;
 mod load;
 mod pids;
+mod podman;
 mod rapl;
 mod rapl_tree;
 mod snapshot;
