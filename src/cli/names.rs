@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::identity::containers::{self, Places, Wish};
 use crate::identity::files::HostRoot;
 use crate::identity::kubernetes::{self, PodNames};
 use crate::identity::{Job, NameBoard, Service, Workers, jobs, podresources, start, vm};
@@ -24,6 +25,12 @@ pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     if collectors.podresources {
         let socket = settings.kubernetes.pod_resources.clone();
         services.push(("podresources", podresources::service(root(), socket)));
+    }
+    if collectors.containers {
+        let (rootfs, procfs) = (settings.path.rootfs.clone(), settings.path.procfs.clone());
+        let wish =
+            Wish { labels: settings.names.labels.clone(), annotations: settings.names.annotations.clone() };
+        asked.push(containers::job(Places { rootfs, procfs }, wish));
     }
     if collectors.jobs {
         asked.push(jobs::job(settings));

@@ -8,6 +8,7 @@
 
 mod allocation;
 mod board;
+pub mod containers;
 mod error;
 mod facts;
 pub mod files;

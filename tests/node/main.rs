@@ -21,6 +21,7 @@ mod kubernetes;
 mod lifecycle;
 mod load;
 mod pids;
+mod podman;
 mod rapl;
 mod rapl_tree;
 mod slurm;

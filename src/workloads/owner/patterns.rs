@@ -273,7 +273,8 @@ fn lxc_directory(place: &Place<'_>) -> Option<Found> {
 
 /// A directory named by nothing but a container id: cgroupfs drivers and custom cgroup parents.
 fn bare_container_id(place: &Place<'_>) -> Option<Found> {
-    if !is_container_id(place.name) {
+    // podman's pods have ids like containers; their containers are below.
+    if !is_container_id(place.name) || place.parent() == "libpod_parent" {
         return None;
     }
     // The ECS agent runs its tasks in Docker; containerd names the directory after its own namespace.
