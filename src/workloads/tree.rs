@@ -435,6 +435,26 @@ impl CgroupTree {
                 parent.is_measured = true;
             }
         }
+        self.measure_siblings();
+    }
+
+    /// Has those measured, too, that stand beside an owner's cgroup and are nobody's, such as the one in which podman
+    /// cleans up after its containers: else what dies in them would look like the end of an owner that vanished meanwhile.
+    fn measure_siblings(&mut self) {
+        let mut has_measured_child = vec![false; self.nodes.len()];
+        for node in self.nodes.iter().flatten().filter(|node| node.is_measured) {
+            if let Some(flag) = node.parent.and_then(|parent| has_measured_child.get_mut(parent)) {
+                *flag = true;
+            }
+        }
+        for index in 0..self.nodes.len() {
+            let parent = self.node(index).filter(|node| !node.is_measured).and_then(|node| node.parent);
+            let is_sibling =
+                parent.is_some_and(|parent| has_measured_child.get(parent).copied().unwrap_or(false));
+            if let (true, Some(node)) = (is_sibling, self.nodes.get_mut(index).and_then(Option::as_mut)) {
+                node.is_measured = true;
+            }
+        }
     }
 
     /// Gives owners that came when the cap was full an account of their own, now that there is room.

@@ -303,9 +303,8 @@ fn a_hundred_short_containers_have_the_joules_of_their_cpu_time() {
                             return;
                         }
                         let name = format!("burst-{number}");
-                        // 0.3 s of CPU time in 3 s. What podman does to clean up stays out of the cgroup around the
-                        // containers, as in units that podman makes: there it would count to those that just ended.
-                        let id = podman.start(&name, &["--cgroups=no-conmon"], &["steady", "100", "300"]);
+                        // 0.3 s of CPU time in 3 s.
+                        let id = podman.start(&name, &[], &["steady", "100", "300"]);
                         started.lock().unwrap().insert(name, id);
                     }
                 })

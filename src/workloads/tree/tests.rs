@@ -14,7 +14,7 @@ fn owner_kind_count(owners: &OwnerTable, ids: &[OwnerId]) -> usize {
 }
 
 #[test]
-fn only_borders_and_what_leads_to_them_are_measured() {
+fn borders_what_leads_to_them_and_what_stands_beside_are_measured() {
     let dir = tempfile::tempdir().unwrap();
     for path in ["empty/deep", &format!("docker/{ID}/nested/more"), "system.slice/a.service/sub", "x/y"] {
         fs::create_dir_all(dir.path().join(path)).unwrap();
@@ -25,7 +25,7 @@ fn only_borders_and_what_leads_to_them_are_measured() {
     let mut found = names(&tree);
     found.sort();
     let container = format!("docker/{ID}");
-    assert_eq!(found, ["", "docker", &container, "system.slice", "system.slice/a.service"]);
+    assert_eq!(found, ["", "docker", &container, "empty", "system.slice", "system.slice/a.service", "x"]);
     assert!(tree.iter().all(|node| !node.fresh), "what was there at the start is not new");
     assert_eq!(tree.find(&format!("docker/{ID}/nested")).unwrap().directory, dir.path().join(&container));
 }
