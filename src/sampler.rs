@@ -225,8 +225,7 @@ impl Sampler {
         self.ledger.begin(now.boottime, self.workloads.owners_mut(), rates);
         self.attribute(&usage, &readings, &gpus, now, elapsed);
         self.names.update(now.boottime, &mut self.ledger, &self.workloads);
-        let outcomes: Vec<_> = self.names.board().outcomes().map(|outcome| (*outcome).clone()).collect();
-        self.note_all(&mut collectors, &outcomes, self.clock.now().monotonic);
+        collectors.extend(self.names.board().outcomes().map(|outcome| collector_status(&outcome, None)));
         self.sequence = self.sequence.saturating_add(1);
         // The first look can't tell yet which meters will do.
         if self.sequence > 1 {
@@ -257,14 +256,7 @@ impl Sampler {
         begun: Duration,
     ) {
         let duration = self.clock.now().monotonic.saturating_sub(begun);
-        collectors.extend(outcomes.iter().map(|outcome| CollectorStatus {
-            collector: outcome.name,
-            success: outcome.success,
-            duration,
-            last_error: outcome.error.clone(),
-            detail: outcome.detail.clone().or_else(|| outcome.error.clone()),
-            remedy: outcome.remedy,
-        }));
+        collectors.extend(outcomes.iter().map(|outcome| collector_status(outcome, Some(duration))));
     }
 
     fn note(
@@ -277,11 +269,22 @@ impl Sampler {
         collectors.push(CollectorStatus {
             collector,
             success: failure.is_none(),
-            duration: self.clock.now().monotonic.saturating_sub(begun),
+            duration: Some(self.clock.now().monotonic.saturating_sub(begun)),
             last_error: failure.as_ref().map(|failure| failure.reason.into()),
             detail: failure.map(|failure| failure.to_string().into()),
             remedy: None,
         });
+    }
+}
+
+fn collector_status(outcome: &CollectorOutcome, duration: Option<Duration>) -> CollectorStatus {
+    CollectorStatus {
+        collector: outcome.name,
+        success: outcome.success,
+        duration,
+        last_error: outcome.error.clone(),
+        detail: outcome.detail.clone().or_else(|| outcome.error.clone()),
+        remedy: outcome.remedy,
     }
 }
 

@@ -301,9 +301,9 @@ pub struct CollectorStatus {
     pub collector: &'static str,
     /// Whether it got all that it looked for.
     pub success: bool,
-    /// How long it took.
-    #[serde(rename = "duration_seconds", serialize_with = "seconds")]
-    pub duration: Duration,
+    /// How long it took in the tick; absent for one that works beside the ticks.
+    #[serde(rename = "duration_seconds", serialize_with = "emissions::optional_seconds")]
+    pub duration: Option<Duration>,
     /// What went wrong, short and from a bounded set; absent on success.
     pub last_error: Option<Arc<str>>,
     /// The same with the path and what the system says; for people, not for labels.

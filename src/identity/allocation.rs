@@ -1,7 +1,5 @@
 //! Who was given which GPU, whether it uses it or not.
 
-use std::sync::Arc;
-
 use crate::workloads::owner::JobManager;
 
 /// To whom a device was given.
@@ -70,10 +68,5 @@ impl Allocations {
     /// How many replicas of a device there are; none where that isn't known.
     pub fn replicas_of(&self, device: &DeviceName) -> Option<u32> {
         self.replicas.iter().find(|(known, _)| known == device).map(|(_, count)| *count)
-    }
-
-    /// Nothing.
-    pub fn none() -> Arc<Self> {
-        Arc::default()
     }
 }

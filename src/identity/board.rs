@@ -176,7 +176,7 @@ impl Names {
     }
 
     /// What was given away, by whoever gave it: the kubelet, batch systems, containers' environments. Of two that say
-    /// different things of one holder the earlier one is right.
+    /// different things of one holder of one slice of a card the earlier one is right.
     pub fn allocations(&self) -> impl Iterator<Item = &Allocations> {
         let [kubelet, containers, jobs] = &self.allocations;
         [kubelet, jobs, containers].into_iter().map(|allocations| &**allocations)

@@ -19,6 +19,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 /// Symbolic links on one path, as in the kernel (path_resolution(7)).
 const MOST_LINKS: usize = 40;
+/// Directories on one path, each of which is open while the path is followed.
+const MOST_DEPTH: usize = 128;
 
 /// A directory that plays the part of the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +157,9 @@ impl HostRoot {
                 }
                 continue;
             }
+            if above.len() >= MOST_DEPTH {
+                return Err(Errno::ENAMETOOLONG.into());
+            }
             above.push(std::mem::replace(&mut here, next));
         }
         if flags.contains(OFlag::O_PATH) {
@@ -244,6 +249,16 @@ mod tests {
         assert_eq!(read(&root, "/data/../lib/names").unwrap(), "here");
         assert_eq!(read(&root, "/../../secret").unwrap(), "inside");
         assert_eq!(read(&root, "/loop").unwrap_err().raw_os_error(), Some(Errno::ELOOP as i32));
+    }
+
+    #[test]
+    fn a_path_that_never_ends_takes_few_open_files() {
+        let (_outside, root) = root();
+        let deep = "d/".repeat(MOST_DEPTH + 1);
+        fs::create_dir_all(root.shown(Path::new(&deep))).unwrap();
+        let error = root.list(Path::new(&deep), 10).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::ENAMETOOLONG as i32));
+        assert!(root.list(Path::new(&"d/".repeat(MOST_DEPTH)), 10).is_ok());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct WantedOwner {
 /// The owners that are there: containers, pods, jobs and VMs; no units.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Rises whenever the list changes.
+    /// Rises whenever somebody comes, goes or gets a name, or shows other processes without having one.
     pub generation: u64,
     /// The owners.
     pub owners: Vec<WantedOwner>,
@@ -36,8 +36,8 @@ impl Wanted {
         })
     }
 
-    /// Whether anybody of some kind has no name yet.
-    pub fn lacks_names(&self, is_of_kind: impl Fn(&Owner) -> bool) -> bool {
-        self.owners.iter().any(|wanted| !wanted.is_named && is_of_kind(&wanted.owner))
+    /// Whether anybody has no name yet.
+    pub fn lacks_names(&self) -> bool {
+        self.owners.iter().any(|wanted| !wanted.is_named)
     }
 }

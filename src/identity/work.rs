@@ -60,12 +60,18 @@ pub fn start(jobs: Vec<Job>, services: Vec<(&'static str, Service)>, board: &Arc
     for job in jobs {
         let (stop, stopped) = channel();
         let board = Arc::clone(board);
-        workers.spawn(job.name, stop, &end, move || repeat(job, &board, &stopped));
+        workers.spawn(job.name, stop, &end, move || {
+            let _watch = Watch { name: job.name, board: &board };
+            repeat(job, &board, &stopped);
+        });
     }
     for (name, service) in services {
         let (stop, stopped) = channel();
         let board = Arc::clone(board);
-        workers.spawn(name, stop, &end, move || service(board, stopped));
+        workers.spawn(name, stop, &end, move || {
+            let _watch = Watch { name, board: &board };
+            service(Arc::clone(&board), stopped);
+        });
     }
     workers
 }
@@ -99,6 +105,23 @@ impl Workers {
     }
 }
 
+/// Tells that a collector is gone if its thread panics: nobody else would.
+struct Watch<'a> {
+    name: &'static str,
+    board: &'a NameBoard,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = IdentityError::new("it failed inside wattprint", self.name);
+            self.board.set_outcome(
+                error.remedy("report it as a bug; the other collectors go on").outcome(self.name),
+            );
+        }
+    }
+}
+
 /// Looks whenever it is due, until the sender is gone.
 fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
     let (mut generation, mut since_full, mut since_change) = (None, Duration::ZERO, 0_u32);
@@ -107,7 +130,7 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
         let is_new = generation != Some(wanted.generation);
         let is_full = generation.is_none() || since_full >= job.period;
         since_change = if is_new { 0 } else { since_change.saturating_add(1) };
-        let is_again = AGAIN.contains(&since_change) && wanted.lacks_names(|_| true);
+        let is_again = AGAIN.contains(&since_change) && wanted.lacks_names();
         if is_new || is_full || is_again {
             generation = Some(wanted.generation);
             let outcome = (job.look)(Look { wanted: &wanted, is_full }, board);
@@ -186,5 +209,15 @@ mod tests {
         assert_eq!(outcome.error.as_deref(), Some("can't be read"));
         assert_eq!(outcome.detail.as_deref(), Some("/run/x: can't be read"));
         assert_eq!(outcome.remedy, Some("mount it"));
+    }
+
+    #[test]
+    fn a_thread_that_fails_inside_is_told() {
+        let board = Arc::new(NameBoard::new());
+        let workers = start(vec![job(Duration::ZERO, |_| panic!("on purpose"))], Vec::new(), &board);
+        // Its end is the end of all.
+        let _ = workers.ended.recv_timeout(Duration::from_secs(30));
+        let outcome = board.outcomes().next().unwrap();
+        assert_eq!(outcome.error.as_deref(), Some("it failed inside wattprint"));
     }
 }

@@ -17,6 +17,10 @@ use crate::workloads::owners::{OwnerId, OwnerTable};
 
 /// How often it is said who is there, if that changed, at most.
 const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often processes are told of those who still have no name.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+/// How often processes are told of everybody.
+const TELL_ALL: Duration = Duration::from_secs(30);
 
 /// How the series of one owner are called.
 #[derive(Clone, Debug)]
@@ -63,6 +67,7 @@ pub(super) struct NameBooks {
     waiting: Waiting,
     generation: u64,
     told_at: Option<Duration>,
+    told_all_at: Option<Duration>,
     /// Whether the list of those who are there has changed since it was told.
     has_news: bool,
     revision: u64,
@@ -89,6 +94,7 @@ impl NameBooks {
             waiting,
             generation: 0,
             told_at: None,
+            told_all_at: None,
             has_news: false,
             revision: 0,
         }
@@ -190,8 +196,12 @@ impl NameBooks {
         slot.is_live = !account.has_ended();
         if has_learned || is_renewed || known != Some(true) {
             let found = names.find(owner);
-            if is_renewed || !found.is_same(&slot.found) {
-                let facts = found.facts();
+            let facts = (is_renewed || !found.is_same(&slot.found)).then(|| found.facts());
+            // What was known of an owner that ended stays known, whoever forgets it.
+            let is_lost = |facts: &Option<Facts>| {
+                account.has_ended() && is_named(&slot.named.facts, owner) && !is_named(facts, owner)
+            };
+            if let Some(facts) = facts.filter(|facts| !is_lost(facts)) {
                 self.has_news |= is_named(&slot.named.facts, owner) != is_named(&facts, owner);
                 slot.named.facts = facts;
                 slot.found = found;
@@ -207,7 +217,7 @@ impl NameBooks {
         let is_due = is_named(&slot.named.facts, owner)
             || !waiting.holds(owner)
             || waited >= waiting.most
-            || ended_for.saturating_mul(2) > waiting.retention;
+            || account.has_ended() && ended_for.saturating_mul(2) >= waiting.retention;
         // A sandbox has no series of its own.
         if is_due && !slot.is_folded {
             let title = Title::of(owner, slot.named.facts.as_ref(), &slot.named.title.container_id);
@@ -247,26 +257,60 @@ impl NameBooks {
         }
     }
 
-    /// Says who is there, if that has changed.
+    /// Says who is there, if that has changed, and now and then by which processes.
     fn tell(&mut self, now: Duration, workloads: &WorkloadReader) {
-        let is_soon = self.told_at.is_some_and(|at| now.saturating_sub(at) < TELL_EVERY);
-        let lacks_name = |slot: &Slot| slot.is_live && slot.named.is_held;
-        if is_soon || !self.has_news && !self.slots.iter().flatten().any(lacks_name) {
+        let since = |at: Option<Duration>| at.map_or(Duration::MAX, |at| now.saturating_sub(at));
+        let lacks_name = |slot: &Slot| slot.is_live && slot.named.is_held && !slot.is_folded;
+        let is_due = match since(self.told_at) {
+            past if past < TELL_EVERY => false,
+            past if past < TELL_AGAIN => self.has_news,
+            _ => self.has_news || self.slots.iter().flatten().any(lacks_name),
+        };
+        let is_all_due = since(self.told_all_at) >= TELL_ALL;
+        if !is_due && !is_all_due {
             return;
         }
-        let mut pids = workloads.some_pids(Wanted::MOST_PIDS);
-        let wanted = self.live().filter(|(_, owner, ..)| !matches!(***owner, Owner::Unit { .. }));
-        let owners: Vec<WantedOwner> = wanted
-            .map(|(id, owner, facts, _)| WantedOwner {
-                owner: Arc::clone(owner),
-                pids: pids.remove(&id).unwrap_or_default(),
-                is_named: facts.is_some_and(|facts| facts.names(owner)),
+        // Finding processes costs a look at each, so nobody is told of those who have their names every time.
+        let before = self.board.wanted();
+        let known: HashMap<&Arc<Owner>, &WantedOwner> =
+            before.owners.iter().map(|wanted| (&wanted.owner, wanted)).collect();
+        let wanted: Vec<(OwnerId, WantedOwner)> = self
+            .live()
+            .filter(|(_, owner, ..)| !matches!(***owner, Owner::Unit { .. }))
+            .map(|(id, owner, facts, _)| {
+                let is_named = facts.is_some_and(|facts| facts.names(owner));
+                let pids = known.get(owner).map(|wanted| wanted.pids.clone()).unwrap_or_default();
+                (id, WantedOwner { owner: Arc::clone(owner), pids, is_named })
             })
             .collect();
+        let mut wants_pids = vec![false; self.slots.len()];
+        for (id, wanted) in &wanted {
+            if let Some(flag) = wants_pids.get_mut(id.index()) {
+                *flag = is_all_due || !wanted.is_named || wanted.pids.is_empty();
+            }
+        }
+        let mut pids = workloads.some_pids(Wanted::MOST_PIDS, &wants_pids);
+        let mut has_changed = wanted.len() != before.owners.len();
+        let mut owners = Vec::with_capacity(wanted.len());
+        for (id, mut wanted) in wanted {
+            let wants = wants_pids.get(id.index()).copied().unwrap_or(false);
+            if let Some(found) = pids.get_mut(id.index()).filter(|_| wants) {
+                wanted.pids = std::mem::take(found);
+            }
+            has_changed |= known.get(&wanted.owner).is_none_or(|known| {
+                known.is_named != wanted.is_named || !wanted.is_named && known.pids != wanted.pids
+            });
+            owners.push(wanted);
+        }
         self.told_at = Some(now);
+        if is_all_due {
+            self.told_all_at = Some(now);
+        }
         self.has_news = false;
-        if owners != self.board.wanted().owners {
+        if has_changed {
             self.generation = self.generation.saturating_add(1);
+        }
+        if has_changed || is_all_due {
             self.board.want(Wanted { generation: self.generation, owners });
         }
     }

@@ -270,7 +270,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
             CollectorStatus {
                 collector: "rapl",
                 success: true,
-                duration: Duration::from_micros(120),
+                duration: Some(Duration::from_micros(120)),
                 last_error: None,
                 detail: None,
                 remedy: None,
@@ -278,7 +278,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
             CollectorStatus {
                 collector: "process",
                 success: false,
-                duration: Duration::from_micros(900),
+                duration: Some(Duration::from_micros(900)),
                 last_error: Some("/proc isn't readable".into()),
                 detail: Some("/proc: Permission denied".into()),
                 remedy: None,

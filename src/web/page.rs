@@ -259,12 +259,13 @@ fn write_collectors(html: &mut String, snapshot: &Snapshot) -> fmt::Result {
             None if status.success => "ok",
             None => "failed",
         };
+        let took = status.duration.map(|took| format!("{:.1} ms", took.as_secs_f64() * 1e3));
         writeln!(
             html,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{:.1} ms</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
             Escaped(status.collector),
             Escaped(state),
-            status.duration.as_secs_f64() * 1e3,
+            took.unwrap_or_default(),
         )?;
     }
     close_table(html)

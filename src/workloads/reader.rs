@@ -184,17 +184,18 @@ impl WorkloadReader {
         self.identify(self.processes.get(pid)?)
     }
 
-    /// Some pids of each owner, lowest first, at most `most` of one.
-    pub fn some_pids(&self, most: usize) -> HashMap<OwnerId, Vec<u32>> {
-        let mut pids: HashMap<OwnerId, Vec<u32>> = HashMap::new();
+    /// Some pids of those owners that are marked, lowest first, at most `most` of one; both lists are by owner.
+    pub fn some_pids(&self, most: usize, marked: &[bool]) -> Vec<Vec<u32>> {
+        let mut pids = vec![Vec::new(); marked.len()];
+        if !marked.contains(&true) {
+            return pids;
+        }
         for process in self.processes.iter() {
             let Some(place) = &process.place else { continue };
-            let owner = self.hierarchies.owner_of(&self.owners, place);
-            if owner.is_shared() {
-                continue;
-            }
-            let pids = pids.entry(owner).or_default();
-            if pids.len() < most {
+            let owner = self.hierarchies.owner_of(&self.owners, place).index();
+            if let (Some(true), Some(pids)) = (marked.get(owner), pids.get_mut(owner))
+                && pids.len() < most
+            {
                 pids.push(process.pid);
             }
         }

@@ -121,7 +121,11 @@ impl Holders {
         let totals = self.totals.iter().filter(|(device, _)| is_of(device, identity, slice));
         let total = totals.map(|(_, count)| u64::from(*count)).max().unwrap_or(0);
         let mut held: Vec<(&Grant, u64)> = Vec::new();
-        for grant in self.grants.iter().filter(|grant| is_of(&grant.device, identity, slice)) {
+        let is_explicit = |grant: &&Grant| grant.device != DeviceName::All;
+        let granted = || self.grants.iter().filter(|grant| is_of(&grant.device, identity, slice));
+        // Who was given all cards may use them (a monitor); who was given this one holds it.
+        let has_own = granted().any(|grant| is_explicit(&grant));
+        for grant in granted().filter(|grant| !has_own || is_explicit(grant)) {
             let count = match grant.amount {
                 Amount::Whole => total.max(1),
                 Amount::Replicas(count) => count,

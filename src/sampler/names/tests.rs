@@ -1,6 +1,6 @@
 use super::*;
 use crate::carbon::pricing::Rates;
-use crate::identity::{ContainerFacts, JobFacts, NameSource, OwnerNames};
+use crate::identity::{ContainerFacts, JobFacts, NameSource, OwnerNames, PodFacts};
 use crate::ledger::State;
 use crate::meters::Component;
 use crate::units::{GramsPerKwh, Microjoules};
@@ -209,4 +209,39 @@ fn those_who_look_for_names_are_told_who_is_there() {
     rig.remove(web);
     rig.tick(4, &[]);
     assert!(rig.board.wanted().owners.is_empty());
+}
+
+#[test]
+fn a_pause_container_is_no_reason_to_tell_again_and_again() {
+    let mut rig = Rig::new(300);
+    rig.add(Owner::Pod { pod_uid: POD.into() });
+    rig.add(container(&id('a'), POD));
+    let sandbox = ContainerFacts { is_sandbox: true, ..ContainerFacts::default() };
+    let pod = PodFacts { pod: "web-0".into(), ..PodFacts::default() };
+    let containers = [(id('a').into(), Arc::new(sandbox))].into();
+    let names = OwnerNames { containers, pods: [(POD.into(), Arc::new(pod))].into() };
+    rig.board.set_owners(NameSource::Runtimes, names);
+    rig.tick(1, &[]);
+    rig.tick(2, &[]);
+    let told = rig.board.wanted();
+    assert!(told.owners.iter().all(|wanted| wanted.is_named));
+    rig.tick(20, &[]);
+    assert!(Arc::ptr_eq(&told, &rig.board.wanted()));
+    rig.tick(40, &[]);
+    let later = rig.board.wanted();
+    assert!(!Arc::ptr_eq(&told, &later), "processes are told anew now and then");
+    assert_eq!(told.generation, later.generation, "which is no reason to look for names");
+}
+
+#[test]
+fn what_ended_keeps_what_was_known_of_it() {
+    let mut rig = Rig::new(300);
+    let vm = rig.add(Owner::Vm { name: "guest".into() });
+    rig.board.set_vms([("guest".into(), Arc::default())].into());
+    rig.tick(1, &[]);
+    rig.remove(vm);
+    rig.tick(2, &[]);
+    rig.board.set_vms(crate::identity::VmNames::new());
+    rig.tick(3, &[]);
+    assert!(matches!(rig.named(vm).facts, Some(Facts::Vm(_))));
 }

@@ -198,11 +198,17 @@ fn what_two_say_of_one_holder_counts_once() {
     ];
     allot(&card, Allotter::Containers, &said, &[]);
     card.tick(unused(), 60);
-    assert_eq!((idle(&card, CONTAINER), idle(&card, SECOND)), (30, 30));
+    // Who may use all cards doesn't hold the one that was given to somebody else.
+    assert_eq!((idle(&card, CONTAINER), idle(&card, SECOND)), (60, 0));
     // The kubelet knows best how much it is.
     allot(&card, Allotter::Kubelet, &[(in_pod("train"), gpu(), 1)], &[(gpu(), 3)]);
     card.tick(unused(), 60);
-    assert_eq!((idle(&card, CONTAINER), idle(&card, SECOND)), (30 + 15, 30 + 45));
+    assert_eq!((idle(&card, CONTAINER), idle(&card, SECOND)), (60 + 20, 0));
+    // Where nobody was given this card, all who were given all of them hold it.
+    allot(&card, Allotter::Kubelet, &[], &[]);
+    allot(&card, Allotter::Containers, &[said[1].clone(), said[2].clone()], &[]);
+    card.tick(unused(), 60);
+    assert_eq!((idle(&card, CONTAINER), idle(&card, SECOND)), (80 + 30, 30));
 }
 
 #[test]

@@ -19,10 +19,12 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "wattprint_collector_duration_seconds",
         &["collector"],
-        "What the collector took in the last tick.",
+        "What the collector took in the last tick; absent for those of names, which work beside the ticks.",
         |source, out| {
             for status in &source.snapshot.collectors {
-                out.push(&[status.collector], &[], status.duration.as_secs_f64());
+                if let Some(duration) = status.duration {
+                    out.push(&[status.collector], &[], duration.as_secs_f64());
+                }
             }
         },
     ),
