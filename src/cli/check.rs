@@ -169,11 +169,20 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
         }
         snapshot = look(&mut sampler, clock);
     }
+    // Those that look for names answer in their own time, and what they said is seen a look later.
+    for _ in 0..MORE_LOOKS {
+        let has_answered = names::have_answered(&name_workers, &snapshot);
+        snapshot = look(&mut sampler, clock);
+        if has_answered {
+            break;
+        }
+    }
     let broken =
         |_| vec![Finding::bad("sources", "asking them failed inside wattprint", "report it as a bug")];
     let sources = sources.join().unwrap_or_else(broken);
+    let names = names::names(settings, name_workers.names(), &snapshot);
     name_workers.stop();
-    let report = report(settings, &sampler, &snapshot, sources);
+    let report = report(settings, &sampler, &snapshot, names, sources);
     if json {
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)?;
@@ -189,7 +198,13 @@ fn look(sampler: &mut Sampler, clock: Clock) -> Snapshot {
     sampler.tick(clock.now())
 }
 
-fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot, sources: Vec<Finding>) -> Report {
+fn report(
+    settings: &Settings,
+    sampler: &Sampler,
+    snapshot: &Snapshot,
+    names: Vec<Finding>,
+    sources: Vec<Finding>,
+) -> Report {
     let survey = sampler.meters().survey();
     let meters: Vec<MeterReport> = snapshot
         .meters
@@ -224,7 +239,7 @@ fn report(settings: &Settings, sampler: &Sampler, snapshot: &Snapshot, sources: 
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
         cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
         processes: findings::processes(settings, sampler, snapshot, error("process")),
-        names: names::names(settings, snapshot),
+        names,
         carbon: carbon_report(sampler, snapshot, sources),
     }
 }

@@ -47,6 +47,8 @@ pub type Service = Box<dyn FnOnce(Arc<NameBoard>, Receiver<()>) + Send>;
 /// The threads. They also end when this is dropped, but then nobody waits for them.
 #[derive(Debug)]
 pub struct Workers {
+    /// The collectors that are at work.
+    names: Vec<&'static str>,
     /// Nothing is ever sent: a thread ends when its sender is gone.
     stops: Vec<Sender<()>>,
     /// Closed when all threads have ended.
@@ -56,7 +58,7 @@ pub struct Workers {
 /// Sets jobs and services to work, each in a thread of its own; a service has the name of its collector.
 pub fn start(jobs: Vec<Job>, services: Vec<(&'static str, Service)>, board: &Arc<NameBoard>) -> Workers {
     let (end, ended) = channel();
-    let mut workers = Workers { stops: Vec::new(), ended };
+    let mut workers = Workers { names: Vec::new(), stops: Vec::new(), ended };
     for job in jobs {
         let (stop, stopped) = channel();
         let board = Arc::clone(board);
@@ -77,6 +79,11 @@ pub fn start(jobs: Vec<Job>, services: Vec<(&'static str, Service)>, board: &Arc
 }
 
 impl Workers {
+    /// The collectors that are at work.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
     /// Ends the threads, and waits a moment for those that are at work.
     pub fn stop(self) {
         drop(self.stops);
@@ -97,7 +104,10 @@ impl Workers {
             drop(end);
         });
         match thread {
-            Ok(_) => self.stops.push(stop),
+            Ok(_) => {
+                self.names.push(name);
+                self.stops.push(stop);
+            }
             Err(error) => {
                 warn!(collector = name, %error, "no thread can be started; nobody looks for these names")
             }

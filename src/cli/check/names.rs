@@ -1,29 +1,42 @@
 //! Who looks for names and GPU allocations here, and how many of those who are there have a name.
 
 use crate::cli::check::Finding;
-use crate::config::{Collectors, Settings};
+use crate::config::Settings;
+use crate::identity::Workers;
 use crate::snapshot::Snapshot;
 use crate::workloads::owner::{Owner, OwnerKind};
 
-/// What each collector of names is for.
-fn collectors(on: &Collectors) -> [(&'static str, bool, &'static str); 5] {
-    [
-        ("kubernetes", on.kubernetes, "neither an API server nor the kubelet's logs are known here"),
-        ("podresources", on.podresources, "there is no pod-resources socket here"),
-        ("containers", on.containers, "no answer yet"),
-        ("jobs", on.jobs, "no answer yet"),
-        ("vms", on.vms, "no answer yet"),
-    ]
+/// Answers only where there is a kubelet.
+const ONLY_WITH_A_KUBELET: &str = "podresources";
+
+/// Whether all that are at work have said something.
+pub(super) fn have_answered(workers: &Workers, snapshot: &Snapshot) -> bool {
+    let answers = |name: &str| snapshot.collectors.iter().any(|status| status.collector == name);
+    workers.names().iter().all(|name| *name == ONLY_WITH_A_KUBELET || answers(name))
 }
 
-/// All of them, and what came of it.
-pub(super) fn names(settings: &Settings, snapshot: &Snapshot) -> Vec<Finding> {
+/// All collectors of names, `at_work` or not, and what came of it.
+pub(super) fn names(settings: &Settings, at_work: &[&str], snapshot: &Snapshot) -> Vec<Finding> {
+    let on = &settings.collector;
+    let collectors = [
+        ("kubernetes", on.kubernetes),
+        (ONLY_WITH_A_KUBELET, on.podresources),
+        ("containers", on.containers),
+        ("jobs", on.jobs),
+        ("vms", on.vms),
+    ];
     let mut findings = Vec::new();
-    for (name, is_on, nothing) in collectors(&settings.collector) {
+    for (name, is_on) in collectors {
         let status = snapshot.collectors.iter().find(|status| status.collector == name);
         findings.push(match status {
             _ if !is_on => super::findings::switched_off(name),
-            None => Finding::good(name, nothing),
+            None if name == ONLY_WITH_A_KUBELET => {
+                Finding::good(name, "there is no pod-resources socket here")
+            }
+            None if !at_work.contains(&name) => {
+                Finding::good(name, "neither an API server nor the kubelet's logs are known here")
+            }
+            None => Finding::bad(name, "no answer yet", "try again; what is slow costs names, nothing else"),
             Some(status) if status.success => Finding::good(name, "can be read"),
             Some(status) => Finding {
                 what: name.to_owned(),
