@@ -291,7 +291,7 @@ mod tests {
             panic!("not found")
         };
         assert_eq!((&*facts.namespace, &*facts.pod, &*facts.container), ("shop", "web-0", "web"));
-        assert!(facts.is_sandbox);
+        assert!(!facts.is_sandbox);
         let Some(Facts::Container(facts)) = names.find(&container("c2", "u-1")).facts() else {
             panic!("not found")
         };

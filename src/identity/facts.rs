@@ -194,7 +194,8 @@ impl ContainerFacts {
             pod: first(&self.pod, &other.pod),
             container: first(&self.container, &other.container),
             runtime: self.runtime.or(other.runtime),
-            is_sandbox: self.is_sandbox || other.is_sandbox,
+            // Whoever has a name as a container is one.
+            is_sandbox: self.container.is_empty() && (self.is_sandbox || other.is_sandbox),
             details: self.details.or(&other.details),
         }
     }

@@ -29,7 +29,7 @@ fn names_come_and_change_and_stay_with_what_ended() {
         [("image", "nginx:1.27"), ("owner_kind", "Deployment"), ("owner_name", "web"), ("node", "n1")];
     rig.until_info(&first, &details);
     assert_eq!(rig.series(&first, &names), 1, "born with its names");
-    assert_eq!(rig.collector_succeeds(), Some(true));
+    rig.until("success", |_| rig.collector_succeeds() == Some(true));
 
     pod.label("tier", "front");
     rig.server.put(pod.json());

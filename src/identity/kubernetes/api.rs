@@ -38,8 +38,8 @@ const WATCH_SPREAD: u32 = 60;
 const WATCH_MARGIN: Duration = Duration::from_secs(15);
 /// A watch that ends sooner is a failure, as far as waiting is concerned.
 const SHORT_WATCH: Duration = Duration::from_secs(5);
-/// Changes are put on the board together.
-const GATHER: Duration = Duration::from_millis(150);
+/// Changes are put on the board together. The sampler doesn't look more often by default, and each time costs a look at all.
+const GATHER: Duration = Duration::from_millis(400);
 /// How often the departed are looked through, and whether this is the right node.
 const SWEEP: Duration = Duration::from_secs(5);
 /// The first wait after a failure, which doubles up to the last; half of each is left to chance.
