@@ -1,18 +1,21 @@
 //! Real Slurm: its own daemons on ports of their own, and jobs in cgroups of this machine.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nvidia_ml::scenario::{Device, Scenario};
 use tempfile::TempDir;
 
 use crate::cgroup::remove_tree;
 use crate::daemon::{Daemon, PATIENCE, free_port};
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, Sample};
+use crate::gpu::Stage;
 use crate::{skip, wait_for};
 
 /// Where distributions mount the hierarchies of cgroup v1.
@@ -26,6 +29,7 @@ const USER: &str = "nobody";
 struct Slurm {
     dir: TempDir,
     node: String,
+    first_job: u64,
     children: Vec<Child>,
 }
 
@@ -48,8 +52,12 @@ impl Slurm {
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("let jobs in");
-        let node = format!("wattprint{}", std::process::id());
-        let mut slurm = Self { dir, node, children: Vec::new() };
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let node = format!("wattprint{}n{number}", std::process::id());
+        // Ids that no other Slurm of this machine has in use.
+        let first_job = 1_000_000 + 10_000_000 * number + u64::from(std::process::id());
+        let mut slurm = Self { dir, node, first_job, children: Vec::new() };
         slurm.configure();
         slurm.launch();
         Ok(slurm)
@@ -69,8 +77,7 @@ impl Slurm {
         let host = host.trim().split('.').next().unwrap_or_default();
         let (dir, node) = (self.dir.path().display(), &self.node);
         let (control_port, node_port) = (free_port(), free_port());
-        // Ids that no other Slurm of this machine has in use.
-        let first_job = 1_000_000 + u64::from(std::process::id());
+        let first_job = self.first_job;
         let conf = format!(
             "ClusterName=wattprint\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={control_port}\n\
              FirstJobId={first_job}\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket={dir}/munge.socket\n\
@@ -80,11 +87,17 @@ impl Slurm {
              JobAcctGatherType=jobacct_gather/cgroup\nAccountingStorageType=accounting_storage/none\n\
              SchedulerParameters=sched_interval=1,batch_sched_delay=0\nSelectType=select/cons_tres\n\
              SelectTypeParameters=CR_CPU\nMpiDefault=none\nReturnToService=2\nKillWait=1\n\
-             SlurmdParameters=config_overrides\n\
-             NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} CPUs=16 State=UNKNOWN\n\
+             SlurmdParameters=config_overrides\nGresTypes=gpu\n\
+             NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} CPUs=16 Gres=gpu:2 State=UNKNOWN\n\
              PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
         );
         fs::write(self.path("slurm.conf"), conf).expect("write slurm.conf");
+        // slurmd takes any device for a card.
+        for (card, device) in [("card0", "/dev/null"), ("card1", "/dev/zero")] {
+            symlink(device, self.path(card)).expect(card);
+        }
+        let cards = format!("NodeName={node} Name=gpu File={dir}/card[0-1]\n");
+        fs::write(self.path("gres.conf"), cards).expect("write gres.conf");
         fs::write(self.path("plugstack.conf"), "").expect("write plugstack.conf");
         let cgroup = format!("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nCgroupMountpoint={CGROUPS}\n");
         fs::write(self.path("cgroup.conf"), cgroup).expect("write cgroup.conf");
@@ -156,6 +169,14 @@ impl Slurm {
         let path = format!("{CGROUPS}/cpuacct/slurm_{}/uid_{uid}/job_{job}/cpuacct.usage", self.node);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         text.trim().parse::<f64>().expect("nanoseconds") / 1e9
+    }
+
+    /// Runs a script as a step of a job without a batch script, as from a login node.
+    fn run_step(&mut self, options: &[&str], script: &str) {
+        let arguments = [&["--ntasks=1"], options, &["sh", "-c", script]].concat();
+        let mut command = self.command("srun", &arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.children.push(command.spawn().expect("srun"));
     }
 
     /// Whether a step of a job has begun.
@@ -288,5 +309,42 @@ fn jobs_arrays_and_steps_have_names_and_keep_them() {
     for ((job, name), early) in all.into_iter().zip(early) {
         assert!(assert_named(&after, job, name, USER) > early, "{name} went on");
     }
+    daemon.finish();
+}
+
+#[test]
+fn a_job_holds_the_card_that_it_was_given() {
+    let mut slurm = match Slurm::start() {
+        Ok(slurm) => slurm,
+        Err(why) => return skip("Slurm", &why),
+    };
+    let stage = Stage::new(Scenario::of([0, 1].map(Device::hopper)));
+    let jobs = format!("[jobs]\ndir = \"{}\"\n", slurm.path("jobs").display());
+    let daemon = stage.start(&jobs, &["--names.wait=30s"]);
+    let idle = format!("while [ ! -e {} ]; do sleep 0.1; done", slurm.path("stop").display());
+    let held = |job: &str| {
+        let labels = [("manager", "slurm"), ("job_id", job)];
+        wait_for("a held card", PATIENCE, || {
+            let scrape = daemon.scrape();
+            let cards = scrape.select("wattprint_gpu_allocated", &labels);
+            (!cards.is_empty()).then(|| {
+                let card = |sample: &Sample| (sample.labels["uuid"].clone(), sample.value);
+                cards.into_iter().map(card).collect::<Vec<_>>()
+            })
+        })
+    };
+    let batch = slurm.submit(&["--job-name=batch", "--gres=gpu:1"], &idle);
+    assert_eq!(held(&batch), [(Device::uuid_of(0), 1.0)]);
+    // No batch script tells what this one has; only its step knows.
+    slurm.run_step(&["--job-name=step", "--gres=gpu:1"], &idle);
+    let step = wait_for("the step's job", PATIENCE, || {
+        let id = slurm.run("squeue", &["--noheader", "--name=step", "--format=%i"]);
+        (!id.is_empty()).then_some(id)
+    });
+    assert_eq!(held(&step), [(Device::uuid_of(1), 1.0)]);
+    slurm.finish_jobs();
+    wait_for("free cards", PATIENCE, || {
+        daemon.scrape().select("wattprint_gpu_allocated", &[("manager", "slurm")]).is_empty().then_some(())
+    });
     daemon.finish();
 }

@@ -38,6 +38,15 @@ pub(super) fn parse_uuids(list: &str) -> Option<Vec<DeviceName>> {
     (are_uuids && !devices.is_empty()).then_some(devices)
 }
 
+/// The devices of both lists.
+pub(super) fn union(one: &[DeviceName], other: &[DeviceName]) -> Vec<DeviceName> {
+    let mut devices = [one, other].concat();
+    devices.sort_unstable();
+    devices.dedup();
+    devices.truncate(MOST);
+    devices
+}
+
 /// The device that a file of GPU jobs is named after: `0`, or `0.7` for a GPU instance.
 pub(super) fn of_file(name: &str) -> Option<DeviceName> {
     match name.split_once('.') {
@@ -81,6 +90,13 @@ mod tests {
         assert_eq!(parse_uuids(&format!("{mig},{gpu}")), Some(both));
         assert_eq!(parse_uuids(&format!("{gpu},1")), None);
         assert_eq!(parse_uuids(""), None);
+    }
+
+    #[test]
+    fn lists_are_united_up_to_a_cap() {
+        let index = |numbers: std::ops::Range<u32>| numbers.map(DeviceName::Index).collect::<Vec<_>>();
+        assert_eq!(union(&index(2..4), &index(0..3)), index(0..4));
+        assert_eq!(union(&index(0..256), &index(200..300)), index(0..256));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::told::{Told, clean};
 
 /// Of a longer environment only the beginning is read.
 const MOST_BYTES: u64 = 1024 * 1024;
-/// Of /proc/PID/status, which has some 1.5 kB.
+/// Of /proc/PID/status, which has some 1.5 kB, and of /proc/PID/cgroup, which has a line for each hierarchy.
 const MOST_STATUS_BYTES: u64 = 16 * 1024;
 
 /// How a batch system calls what it tells its jobs; of several names the first that is set counts.
@@ -66,6 +66,8 @@ const LSF: Dialect = Dialect {
 /// The environment of one process.
 pub(super) struct Environment {
     bytes: Vec<u8>,
+    /// Whether the process is in a numbered step of a Slurm job, by its cgroup; none where that doesn't tell.
+    is_in_step: Option<bool>,
 }
 
 impl Environment {
@@ -74,7 +76,9 @@ impl Environment {
     /// # Errors
     /// What the system says: the process is gone, or it is another user's and the daemon may not look into it.
     pub(super) fn of(procfs: &Path, pid: u32) -> io::Result<Self> {
-        read(&place(procfs, pid, "environ"), MOST_BYTES).map(Self::new)
+        let bytes = read(&place(procfs, pid, "environ"), MOST_BYTES)?;
+        let cgroup = read(&place(procfs, pid, "cgroup"), MOST_STATUS_BYTES).unwrap_or_default();
+        Ok(Self { is_in_step: is_in_step(&cgroup), ..Self::new(bytes) })
     }
 
     pub(super) fn new(mut bytes: Vec<u8>) -> Self {
@@ -83,7 +87,7 @@ impl Environment {
             let whole = bytes.iter().rposition(|byte| *byte == 0).unwrap_or_default();
             bytes.truncate(whole);
         }
-        Self { bytes }
+        Self { bytes, is_in_step: None }
     }
 
     /// What it says of the job of this id, if it is that of a process of that job.
@@ -95,6 +99,7 @@ impl Environment {
         };
         let text = |names: &[&str]| self.get(names).map(clean).unwrap_or_default();
         let own_id = self.get(dialect.job_id)?;
+        let (gpus, step_gpus) = self.devices(manager);
         let mut told = Told {
             job_name: text(dialect.job_name),
             user: text(dialect.user),
@@ -105,7 +110,8 @@ impl Environment {
             phase: text(&["WATTPRINT_PHASE"]),
             model: text(&["WATTPRINT_MODEL"]),
             variant: text(&["WATTPRINT_VARIANT"]),
-            gpus: self.devices(manager),
+            gpus,
+            step_gpus,
         };
         let is_own = match manager {
             JobManager::Slurm => own_id == id,
@@ -123,19 +129,26 @@ impl Environment {
         is_own.then_some(told)
     }
 
-    /// The GPUs that the job was given, where it is told by names that hold for the whole node.
-    fn devices(&self, manager: JobManager) -> Option<Vec<DeviceName>> {
+    /// The GPUs that were given, where they are told by names that hold for the whole node: to the job, or only to the
+    /// process's step.
+    fn devices(&self, manager: JobManager) -> (Option<Vec<DeviceName>>, Vec<DeviceName>) {
         let uuids = self.get(&["CUDA_VISIBLE_DEVICES"]).and_then(devices::parse_uuids);
         let uuids = uuids.or_else(|| self.get(&["GPU_DEVICE_ORDINAL"]).and_then(devices::parse_uuids));
+        if manager != JobManager::Slurm {
+            return (uuids, Vec::new());
+        }
+        // The numbers that these hold are the node's own, whatever the job can see; the first is set for batch scripts and
+        // interactive steps, the second for other steps (sbatch(1), srun(1)). But srun hands on its own environment, so on
+        // other nodes a step has the list of the batch script's node; and sbatch within a step hands on that step's
+        // variables, so that only the cgroup tells for sure which of them are meant (seen with 22.05).
+        let is_in_step = self.is_in_step.unwrap_or_else(|| self.get(&["SLURM_STEP_ID"]).is_some());
+        let variable = if is_in_step { "SLURM_STEP_GPUS" } else { "SLURM_JOB_GPUS" };
         // Where GPUs are cut into MIG devices, Slurm's indices count those (gres.conf(5)).
         let has_mig = uuids.iter().flatten().any(|device| matches!(device, DeviceName::Mig(_)));
-        if manager != JobManager::Slurm || has_mig {
-            return uuids;
-        }
-        // The numbers that these hold are the node's own, whatever the job can see; the first is set in batch jobs and
-        // interactive ones, the second in steps (sbatch(1), srun(1)).
-        let indices = self.get(&["SLURM_JOB_GPUS", "SLURM_STEP_GPUS"]).and_then(devices::parse);
-        indices.filter(|devices| !devices.is_empty()).or(uuids)
+        let indices = self.get(&[variable]).and_then(devices::parse);
+        let indices = indices.filter(|devices| !has_mig && !devices.is_empty());
+        let devices = indices.or(uuids);
+        if is_in_step { (None, devices.unwrap_or_default()) } else { (devices, Vec::new()) }
     }
 
     /// The first of these variables that is set, and not to nothing.
@@ -156,6 +169,19 @@ pub(super) fn uid_of(procfs: &Path, pid: u32) -> Option<u32> {
     let status = read(&place(procfs, pid, "status"), MOST_STATUS_BYTES).ok()?;
     let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
     std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether a process is in a numbered step, `.../job_42/step_0/...`, or in `step_batch` or `step_interactive`, which run on
+/// the job's first node.
+fn is_in_step(cgroup: &[u8]) -> Option<bool> {
+    let mut lines = cgroup.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines.find_map(|line| {
+        let mut names = line.split('/').skip_while(|name| !name.starts_with("job_"));
+        match names.nth(1)?.strip_prefix("step_")? {
+            "batch" | "interactive" => Some(false),
+            step => step.parse::<u32>().is_ok().then_some(true),
+        }
+    })
 }
 
 pub(super) fn place(procfs: &Path, pid: u32, file: &str) -> PathBuf {

@@ -11,8 +11,10 @@ mod script;
 mod told;
 mod users;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,11 @@ use users::Users;
 const NAME: &str = "jobs";
 /// How often everything is read again.
 const PERIOD: Duration = Duration::from_secs(30);
+/// So often a job's environment is looked for at once; from then on only when everything is read again.
+const MOST_TRIES: u32 = 20;
+/// So many looks a job may be without processes before its script is asked: they come a moment after its cgroup, and know
+/// of options on the command line, which go before the script's.
+const TRIES_WITHOUT_PROCESSES: u32 = 3;
 /// Jobs that are remembered, ended ones included.
 const MOST_KNOWN: usize = 10_000;
 
@@ -47,6 +54,9 @@ pub fn job(settings: &Settings) -> Job {
     );
     Job { name: NAME, period: PERIOD, look: Box::new(move |look, board| jobs.look(look, board)) }
 }
+
+/// The label of what only the job itself says of its user.
+const CLAIMED_USER: &str = "claimed_user";
 
 /// The batch system and the id of a job.
 type Key = (JobManager, Box<str>);
@@ -74,8 +84,22 @@ struct Known {
     facts: Arc<JobFacts>,
     /// What kept it from more.
     wrong: Option<IdentityError>,
+    /// Whether it was there at the last look.
+    is_here: bool,
+    /// Looks that found no environment.
+    tries: u32,
     /// Full looks since it was there.
     missed: u32,
+}
+
+/// Who of a job's processes could be asked.
+enum Heard {
+    /// None: there are none, or they are gone.
+    Nobody,
+    /// None, as the daemon has no right to.
+    Denied(IdentityError),
+    /// At least one.
+    Somebody,
 }
 
 impl Jobs {
@@ -97,14 +121,16 @@ impl Jobs {
         let mut wrong = self.directory.open(&self.root).err();
         let (on_devices, wrong_there) = self.directory.on_devices(&self.root);
         wrong = wrong.or(wrong_there);
-        if look.is_full {
-            self.known.values_mut().for_each(|known| known.missed = known.missed.saturating_add(1));
-        }
-        let mut given = Vec::new();
+        let spools = OnceCell::new();
+        let (mut here, mut given) = (HashMap::new(), Vec::new());
         for (key, path_uid, wanted) in live(look.wanted) {
-            let mut known = self.known.remove(&key).unwrap_or_default();
-            if look.is_full || !wanted.is_named || known.missed > 0 {
-                self.learn(&mut known, &key, path_uid, &wanted.pids);
+            let known = here.remove(&key).or_else(|| self.known.remove(&key));
+            // Whoever was away and is back is a new run of a job that was requeued: it may have been given other GPUs.
+            let mut known: Known = known.filter(|known| known.is_here).unwrap_or_default();
+            let is_new = !mem::replace(&mut known.is_here, true);
+            let is_unheard = known.environment.is_none() && known.tries < MOST_TRIES;
+            if look.is_full || is_new || !wanted.is_named || is_unheard {
+                self.learn(&mut known, &key, path_uid, &wanted.pids, &spools);
             }
             known.missed = 0;
             wrong = wrong.or_else(|| known.wrong.clone());
@@ -113,8 +139,13 @@ impl Jobs {
                 device,
                 replicas: 1,
             }));
-            self.known.insert(key, known);
+            here.insert(key, known);
         }
+        for gone in self.known.values_mut() {
+            gone.is_here = false;
+            gone.missed = gone.missed.saturating_add(u32::from(look.is_full));
+        }
+        self.known.extend(here);
         self.forget();
         let names = self.known.iter().filter(|(_, known)| *known.facts != JobFacts::default());
         board.set_jobs(names.map(|(key, known)| (key.clone(), Arc::clone(&known.facts))).collect());
@@ -124,20 +155,36 @@ impl Jobs {
 
     /// Reads all that can be read of one job. What isn't there any more stays known: a job's processes and its file go
     /// before its series do.
-    fn learn(&self, known: &mut Known, (manager, id): &Key, path_uid: Option<u32>, pids: &[u32]) {
+    fn learn(
+        &self,
+        known: &mut Known,
+        (manager, id): &Key,
+        path_uid: Option<u32>,
+        pids: &[u32],
+        spools: &OnceCell<Vec<PathBuf>>,
+    ) {
         known.wrong = None;
         match self.directory.told(&self.root, *manager, id) {
             Ok(told) => known.file = told.or(known.file.take()),
             Err(error) => known.wrong = Some(error),
         }
-        let denied = self.ask_processes(known, *manager, id, pids);
-        if let (Some(error), None) = (denied, &known.environment) {
-            if *manager == JobManager::Slurm {
-                known.script = script::told(&self.root, id).or(known.script.take());
+        let heard = self.ask_processes(known, *manager, id, pids);
+        if known.environment.is_none() {
+            let is_silent = match &heard {
+                Heard::Nobody => known.tries >= TRIES_WITHOUT_PROCESSES,
+                Heard::Denied(_) => true,
+                Heard::Somebody => false,
+            };
+            if is_silent && *manager == JobManager::Slurm {
+                let spools = spools.get_or_init(|| script::spools(&self.root));
+                known.script = script::told(&self.root, spools, id).or(known.script.take());
             }
             let is_named =
                 [&known.file, &known.script].into_iter().flatten().any(|told| !told.job_name.is_empty());
-            known.wrong = known.wrong.take().or_else(|| Some(error).filter(|_| !is_named));
+            if let (Heard::Denied(error), false) = (heard, is_named) {
+                known.wrong = known.wrong.take().or(Some(error));
+            }
+            known.tries = known.tries.saturating_add(1);
         }
         known.uid = path_uid.or(known.uid);
         let facts = self.facts(known);
@@ -146,21 +193,16 @@ impl Jobs {
         }
     }
 
-    /// Reads what the job's processes were told, and as whom they run; says what couldn't be read.
-    fn ask_processes(
-        &self,
-        known: &mut Known,
-        manager: JobManager,
-        id: &str,
-        pids: &[u32],
-    ) -> Option<IdentityError> {
-        let mut denied = None;
+    /// Reads what the job's processes were told, and as whom they run.
+    fn ask_processes(&self, known: &mut Known, manager: JobManager, id: &str, pids: &[u32]) -> Heard {
+        let mut heard = Heard::Nobody;
         let mut told: Option<Told> = None;
         let (mut own, mut somebody) = (None, None);
         for &pid in pids {
             let uid = || environment::uid_of(&self.procfs, pid);
             match Environment::of(&self.procfs, pid) {
                 Ok(environment) => {
+                    heard = Heard::Somebody;
                     if let Some(more) = environment.told(manager, id) {
                         // The lowest pid stands nearest to the batch system.
                         told = Some(told.map_or_else(|| more.clone(), |told| told.or(&more)));
@@ -169,7 +211,9 @@ impl Jobs {
                 }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let path = environment::place(&self.procfs, pid, "environ");
-                    denied = Some(unreadable(&format!("{}: {error}", path.display())));
+                    if matches!(heard, Heard::Nobody) {
+                        heard = Heard::Denied(unreadable(&format!("{}: {error}", path.display())));
+                    }
                 }
                 // It is gone.
                 Err(_) => {}
@@ -179,39 +223,34 @@ impl Jobs {
         }
         if let Some(mut told) = told {
             if let Some(before) = &known.environment {
-                // What was given to the job was given at its start; whoever says otherwise later is its user.
+                // What was given to the whole job was given at its start; whoever says otherwise later is its user.
+                // Steps come one after another.
                 told.gpus = before.gpus.clone().or(told.gpus);
                 told = told.or(before);
             }
             known.environment = Some(told);
         }
         known.uid = own.or(known.uid).or(somebody);
-        denied
+        heard
     }
 
     fn facts(&self, known: &Known) -> JobFacts {
         let told = [&known.file, &known.environment, &known.script];
         let told = told.into_iter().flatten().fold(Told::default(), |all, told| all.or(told));
-        let by_file = known.file.as_ref().map(|file| &*file.user).unwrap_or_default();
-        JobFacts {
+        let mut facts = JobFacts {
             job_name: told.job_name.clone(),
-            user: self.user(by_file, known.uid, &told.user),
+            user: known.uid.map(|uid| uid.to_string()).unwrap_or_default().into(),
             details: told.details(),
+        };
+        let by_file = known.file.as_ref().map(|file| &*file.user).filter(|name| !name.is_empty());
+        let claimed = known.environment.as_ref().map(|environment| &environment.user);
+        if let Some(name) = by_file.or_else(|| self.users.name(known.uid?)) {
+            facts.user = name.into();
+        } else if let Some(claimed) = claimed.filter(|name| !name.is_empty()) {
+            // A job can say anything of its user, and the name would stand on its energy.
+            facts.details.extra.push((CLAIMED_USER.into(), claimed.clone()));
         }
-    }
-
-    /// The user's name: the prolog's word, else whom the kernel knows. What a process says counts only where the system
-    /// has no name for the uid, and never for the name of another user.
-    fn user(&self, by_file: &str, uid: Option<u32>, claimed: &str) -> Box<str> {
-        if !by_file.is_empty() {
-            return by_file.into();
-        }
-        let Some(uid) = uid else { return claimed.into() };
-        match self.users.name(uid) {
-            Some(name) => name.into(),
-            None if claimed.is_empty() || self.users.is_of_other(claimed, uid) => uid.to_string().into(),
-            None => claimed.into(),
-        }
+        facts
     }
 
     /// Forgets jobs that nobody asks for any more.
@@ -252,12 +291,14 @@ fn devices_of(known: &Known, (manager, id): &Key, on_devices: &[OnDevice]) -> Ve
     if !listed.is_empty() {
         return listed;
     }
-    known.environment.as_ref().and_then(|environment| environment.gpus.clone()).unwrap_or_default()
+    let environment = known.environment.as_ref();
+    environment.map(|told| told.gpus.clone().unwrap_or_else(|| told.step_gpus.clone())).unwrap_or_default()
 }
 
 fn unreadable(detail: &str) -> IdentityError {
     IdentityError::new("the environment of jobs can't be read", detail).remedy(
-        "give the daemon CAP_SYS_PTRACE, or have a prolog script write a file for each job (docs/jobs.md)",
+        "run the daemon as root with CAP_SYS_PTRACE, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; or have a prolog \
+         script write a file for each job (docs/jobs.md)",
     )
 }
 

@@ -14,16 +14,16 @@ const SPOOLS: [&str; 2] = ["/var/spool/slurmd", "/var/lib/slurm/slurmd"];
 /// Of a file of configuration, which may list thousands of nodes, and of a script, which may hold data.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// What the script of a job says of it.
-pub(super) fn told(root: &HostRoot, id: &str) -> Option<Told> {
+/// What the script of a job says of it, in one of these directories ([`spools`]).
+pub(super) fn told(root: &HostRoot, spools: &[PathBuf], id: &str) -> Option<Told> {
     // slurmd 22.05 names the directory `job%05u` and the file `slurm_script`.
     let script = |spool: &Path| root.read(&spool.join(format!("job{id:0>5}/slurm_script")), MOST_BYTES).ok();
-    let (contents, _) = spools(root).iter().find_map(|spool| script(spool))?;
+    let (contents, _) = spools.iter().find_map(|spool| script(spool))?;
     Some(parse(&contents))
 }
 
 /// The directories that may be slurmd's.
-fn spools(root: &HostRoot) -> Vec<PathBuf> {
+pub(super) fn spools(root: &HostRoot) -> Vec<PathBuf> {
     let read = |path: &&str| root.read(Path::new(path), MOST_BYTES).ok();
     let configured = CONFIGURATIONS.iter().find_map(read).and_then(|(conf, _)| {
         let conf = String::from_utf8_lossy(&conf).into_owned();

@@ -129,28 +129,40 @@ fn jobs_of_pbs_and_lsf_are_named() {
     rig.want(lsf, &[30]);
     rig.look(true).unwrap();
     assert_eq!(rig.facts(pbs), three("sweep", "ada", "partition=q array_task_id=2"));
-    assert_eq!(rig.facts(lsf), three("fit", "grace", "account=p"));
+    assert_eq!(rig.facts(lsf), three("fit", "1001", "account=p claimed_user=grace"));
 }
 
 #[test]
 fn a_user_cant_pass_for_another() {
     let cases = [
-        // The path's uid, the process's, the name that it claims; who it is taken for.
-        ("/slurm/uid_1000/job_7/step_0", 1000, "root", "ada"),
-        ("/slurm/uid_2000/job_7/step_0", 2000, "ada", "2000"),
-        ("/slurm/uid_2000/job_7/step_0", 2000, "grace", "grace"),
-        ("/slurm/uid_2000/job_7/step_0", 0, "", "2000"),
-        ("/slurmstepd.scope/job_7/step_0", 1000, "grace", "ada"),
-        ("/slurmstepd.scope/job_7/step_0", 0, "", "root"),
+        // The path's uid, the process's, the name that it claims; who it is taken for, and what is only its word.
+        ("/slurm/uid_1000/job_7/step_0", 1000, "root", "ada", ""),
+        ("/slurm/uid_2000/job_7/step_0", 2000, "ada", "2000", "claimed_user=ada"),
+        ("/slurm/uid_2000/job_7/step_0", 2000, "grace", "2000", "claimed_user=grace"),
+        ("/slurm/uid_2000/job_7/step_0", 0, "", "2000", ""),
+        ("/slurmstepd.scope/job_7/step_0", 1000, "grace", "ada", ""),
+        ("/slurmstepd.scope/job_7/step_0", 2000, "grace", "2000", "claimed_user=grace"),
+        ("/slurmstepd.scope/job_7/step_0", 0, "", "root", ""),
     ];
-    for (path, uid, claimed, expected) in cases {
+    for (path, uid, claimed, expected, extra) in cases {
         let mut rig = Rig::new();
         rig.process(10, 0, "");
         rig.process(11, uid, &format!("SLURM_JOB_ID=7 SLURM_JOB_NAME=x SLURM_JOB_USER={claimed}"));
         rig.want(path, &[10, 11]);
         rig.look(false).unwrap();
-        assert_eq!(rig.facts(path), three("x", expected, ""), "{path} {uid} {claimed}");
+        assert_eq!(rig.facts(path), three("x", expected, extra), "{path} {uid} {claimed}");
+        rig.file("slurm-7", "user=grace\n");
+        rig.look(true).unwrap();
+        assert_eq!(rig.facts(path), three("x", "grace", ""), "the prolog's word");
     }
+    // Nobody's uid is known by what a process says.
+    let mut rig = Rig::new();
+    let path = "/slurmstepd.scope/job_7/step_0";
+    rig.process(11, 1000, "SLURM_JOB_ID=7 SLURM_JOB_USER=ada");
+    fs::remove_file(rig.dir.path().join("proc/11/status")).unwrap();
+    rig.want(path, &[11]);
+    rig.look(false).unwrap();
+    assert_eq!(rig.facts(path), three("", "", "claimed_user=ada"));
     // Who says nothing is at least known by its uid, and who names another job is no witness.
     let mut rig = Rig::new();
     let path = "/slurmstepd.scope/job_7/step_0";
@@ -243,6 +255,115 @@ fn a_later_process_changes_no_gpus() {
     assert_eq!(rig.facts(path), three("train", "ada", "account=lab partition=gpu"));
     let phase = rig.names().find(&classify(path)).facts().map(|facts| facts.details().phase.clone());
     assert_eq!(phase.as_deref(), Some("evaluation"));
+}
+
+#[test]
+fn the_gpus_of_all_steps_are_the_jobs() {
+    let mut rig = Rig::new();
+    let path = "/slurmstepd.scope/job_7/step_0";
+    let step =
+        |id: u32, gpus: &str| format!("{SLURM} SLURM_JOB_GPUS=7 SLURM_STEP_ID={id} SLURM_STEP_GPUS={gpus}");
+    let held = |rig: &Rig| {
+        let index = |device| match device {
+            DeviceName::Index(index) => index,
+            other => panic!("{other:?}"),
+        };
+        rig.given().into_iter().map(|(_, device)| index(device)).collect::<Vec<_>>()
+    };
+    rig.process(11, 1000, &step(0, "1"));
+    rig.process(12, 1000, &step(1, "2"));
+    rig.want(path, &[11, 12]);
+    rig.look(true).unwrap();
+    assert_eq!(held(&rig), [1, 2]);
+    // Another step begins when these have ended.
+    rig.process(13, 1000, &step(2, "0"));
+    rig.wanted.owners.clear();
+    rig.want(path, &[13]);
+    rig.look(true).unwrap();
+    assert_eq!(held(&rig), [0, 1, 2]);
+    // The batch script knows all of them.
+    rig.process(10, 1000, &format!("{SLURM} SLURM_JOB_GPUS=0-3"));
+    rig.wanted.owners.clear();
+    rig.want(path, &[10, 13]);
+    rig.look(true).unwrap();
+    assert_eq!(held(&rig), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_job_that_was_requeued_begins_anew() {
+    let mut rig = Rig::new();
+    let path = "/slurmstepd.scope/job_7/step_batch";
+    let run = |gpu: u32| format!("{SLURM} SLURM_JOB_GPUS={gpu}");
+    rig.process(11, 1000, &run(1));
+    rig.want(path, &[11]);
+    rig.look(true).unwrap();
+    // It is away for one look only, and not a full one.
+    let owners = mem::take(&mut rig.wanted.owners);
+    rig.look(false).unwrap();
+    assert_eq!(rig.facts(path), three("train", "ada", "account=lab partition=gpu"));
+    rig.process(11, 1000, &run(2));
+    rig.wanted.owners = owners;
+    // It has the name of its first run.
+    rig.wanted.owners[0].is_named = true;
+    rig.look(false).unwrap();
+    assert_eq!(rig.given(), [("slurm-7".to_owned(), DeviceName::Index(2))]);
+    assert_eq!(rig.facts(path), three("train", "ada", "account=lab partition=gpu"));
+}
+
+#[test]
+fn a_job_with_a_name_is_still_asked_for_the_rest() {
+    let mut rig = Rig::new();
+    let path = "/slurmstepd.scope/job_7/step_batch";
+    rig.file("slurm-7", "name=told\nuser=ada\n");
+    // The process doesn't run the script yet.
+    rig.process(11, 0, "PATH=/bin");
+    rig.want(path, &[11]);
+    rig.wanted.owners[0].is_named = true;
+    rig.look(true).unwrap();
+    rig.process(11, 1000, &format!("{SLURM} SLURM_JOB_GPUS=1 WATTPRINT_PHASE=training"));
+    rig.look(false).unwrap();
+    assert_eq!(rig.facts(path), three("told", "ada", "account=lab partition=gpu"));
+    assert_eq!(rig.given(), [("slurm-7".to_owned(), DeviceName::Index(1))]);
+    // One that never says anything is asked so often and no more; then only with all others.
+    let mut rig = Rig::new();
+    rig.file("slurm-7", "name=told\nuser=ada\n");
+    rig.want(path, &[11]);
+    rig.wanted.owners[0].is_named = true;
+    for _ in 0..MOST_TRIES {
+        rig.look(false).unwrap();
+    }
+    rig.process(11, 1000, SLURM);
+    rig.look(false).unwrap();
+    assert_eq!(rig.facts(path), three("told", "ada", ""));
+    rig.look(true).unwrap();
+    assert_eq!(rig.facts(path), three("told", "ada", "account=lab partition=gpu"));
+}
+
+#[test]
+fn the_script_speaks_where_no_processes_are_told() {
+    let script = |rig: &Rig| {
+        let path = rig.dir.path().join("host/var/spool/slurmd/job00009/slurm_script");
+        fs::write(path, "#!/bin/sh\n#SBATCH -J night -p cpu\nsleep 1\n").unwrap();
+    };
+    let path = "/slurm/uid_1000/job_9/step_batch";
+    let mut rig = Rig::new();
+    script(&rig);
+    rig.want(path, &[]);
+    for _ in 0..TRIES_WITHOUT_PROCESSES {
+        rig.look(false).unwrap();
+        assert_eq!(rig.facts(path), three("", "ada", ""), "its processes may come yet");
+    }
+    rig.look(false).unwrap();
+    assert_eq!(rig.facts(path), three("night", "ada", "partition=cpu"));
+    // Where processes can be asked, they know better.
+    let mut rig = Rig::new();
+    script(&rig);
+    rig.process(11, 0, "PATH=/bin");
+    rig.want(path, &[11]);
+    for _ in 0..=TRIES_WITHOUT_PROCESSES {
+        rig.look(false).unwrap();
+    }
+    assert_eq!(rig.facts(path), three("", "ada", ""));
 }
 
 #[test]

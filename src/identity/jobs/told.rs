@@ -2,6 +2,8 @@
 
 use crate::identity::{Details, DeviceName};
 
+use super::devices;
+
 /// Longest text kept, in bytes: it stands in labels.
 const MOST_BYTES: usize = 253;
 
@@ -19,10 +21,12 @@ pub(super) struct Told {
     pub(super) variant: Box<str>,
     /// The job's GPUs, perhaps none; nothing where the source doesn't say.
     pub(super) gpus: Option<Vec<DeviceName>>,
+    /// Those that are known to be given to single steps of it.
+    pub(super) step_gpus: Vec<DeviceName>,
 }
 
 impl Told {
-    /// These words, and where they are silent those of another source.
+    /// These words, and where they are silent those of another source. What different steps have adds up.
     pub(super) fn or(&self, other: &Self) -> Self {
         let first = |one: &str, other: &str| if one.is_empty() { other.into() } else { one.into() };
         Self {
@@ -36,6 +40,7 @@ impl Told {
             model: first(&self.model, &other.model),
             variant: first(&self.variant, &other.variant),
             gpus: self.gpus.clone().or_else(|| other.gpus.clone()),
+            step_gpus: devices::union(&self.step_gpus, &other.step_gpus),
         }
     }
 

@@ -34,11 +34,6 @@ impl Users {
     pub(super) fn name(&self, uid: u32) -> Option<&str> {
         self.names.get(&uid).map(|name| &**name)
     }
-
-    /// Whether a name is that of somebody else.
-    pub(super) fn is_of_other(&self, name: &str, uid: u32) -> bool {
-        self.names.iter().any(|(other, known)| *other != uid && **known == *name)
-    }
 }
 
 /// Lines `name:password:uid:...` (passwd(5)); of several names of one uid the first counts, as for the system.
@@ -73,7 +68,6 @@ mod tests {
             .unwrap();
         users.refresh(&root);
         assert_eq!([0, 1000, 7, 8].map(|uid| users.name(uid)), [Some("root"), Some("ada"), None, None]);
-        assert!(users.is_of_other("root", 1000) && !users.is_of_other("ada", 1000));
         fs::write(&passwd, "grace:x:1000:1000\n").unwrap();
         users.refresh(&root);
         assert_eq!([0, 1000].map(|uid| users.name(uid)), [None, Some("grace")]);

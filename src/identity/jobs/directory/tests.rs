@@ -55,6 +55,7 @@ fn a_file_says_all_there_is_to_say() {
         model: "m".into(),
         variant: "v".into(),
         gpus: Some(vec![DeviceName::Index(0), DeviceName::Index(2)]),
+        step_gpus: Vec::new(),
     };
     assert_eq!(rig.told("42"), Ok(Some(expected)));
     assert_eq!(rig.told("4"), Ok(None));

@@ -36,6 +36,7 @@ fn each_batch_system_has_its_own_words() {
         model: "m".into(),
         variant: "v".into(),
         gpus: None,
+        step_gpus: Vec::new(),
     };
     assert_eq!(slurm, expected);
     let pbs = "PBS_JOBID=5[3].head PBS_JOBNAME=arr PBS_O_LOGNAME=nobody PBS_ACCOUNT=acct2 PBS_QUEUE=debug \
@@ -86,25 +87,57 @@ fn only_who_names_the_job_of_its_cgroup_is_believed() {
 fn gpus_are_those_whose_names_hold_for_the_whole_node() {
     let (gpu, mig) = ("GPU-0a1b2c3d-1111-2222-3333-444455556666", "MIG-0a1b2c3d-1111-2222-3333-444455556666");
     let uuid = Some(vec![DeviceName::Gpu(gpu.into())]);
+    let part = Some(vec![DeviceName::Mig(mig.into())]);
     let cases = [
         (Slurm, "SLURM_JOB_GPUS=2,3 CUDA_VISIBLE_DEVICES=0,1".to_owned(), indices(&[2, 3])),
-        (Slurm, "SLURM_STEP_GPUS=1-3 GPU_DEVICE_ORDINAL=0".to_owned(), indices(&[1, 2, 3])),
-        (Slurm, "SLURM_JOB_GPUS=0,1 SLURM_STEP_GPUS=1".to_owned(), indices(&[0, 1])),
         (Slurm, "CUDA_VISIBLE_DEVICES=0".to_owned(), None),
         (Slurm, "SLURM_JOB_GPUS=x CUDA_VISIBLE_DEVICES=0".to_owned(), None),
+        (Slurm, "SLURM_STEP_GPUS=1".to_owned(), None),
         (Slurm, format!("CUDA_VISIBLE_DEVICES={gpu}"), uuid.clone()),
         (Slurm, format!("SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES={gpu}"), indices(&[1])),
-        (
-            Slurm,
-            format!("SLURM_JOB_GPUS=4 CUDA_VISIBLE_DEVICES={mig}"),
-            Some(vec![DeviceName::Mig(mig.into())]),
-        ),
+        (Slurm, format!("SLURM_JOB_GPUS=4 CUDA_VISIBLE_DEVICES={mig}"), part.clone()),
         (Pbs, "SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=0".to_owned(), None),
         (Pbs, format!("CUDA_VISIBLE_DEVICES={gpu}"), uuid.clone()),
-        (Lsf, format!("GPU_DEVICE_ORDINAL={gpu}"), uuid),
+        (Lsf, format!("GPU_DEVICE_ORDINAL={gpu}"), uuid.clone()),
     ];
     for (manager, text, expected) in cases {
-        assert_eq!(environment(&text).devices(manager), expected, "{text}");
+        assert_eq!(environment(&text).devices(manager), (expected, Vec::new()), "{text}");
+    }
+    // A step on another node than the batch script's has the list of that node, too.
+    let cases = [
+        ("SLURM_STEP_GPUS=1-3 GPU_DEVICE_ORDINAL=0".to_owned(), indices(&[1, 2, 3])),
+        ("SLURM_JOB_GPUS=0,1 SLURM_STEP_GPUS=1".to_owned(), indices(&[1])),
+        ("SLURM_JOB_GPUS=0,1".to_owned(), None),
+        (format!("SLURM_JOB_GPUS=0,1 CUDA_VISIBLE_DEVICES={gpu}"), uuid),
+        (format!("SLURM_STEP_GPUS=4 CUDA_VISIBLE_DEVICES={mig}"), part),
+    ];
+    for (text, expected) in cases {
+        let given = environment(&format!("SLURM_STEP_ID=0 {text}")).devices(Slurm);
+        assert_eq!(given, (None, expected.unwrap_or_default()), "{text}");
+    }
+}
+
+#[test]
+fn the_cgroup_tells_which_list_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("9")).unwrap();
+    // What a batch script has that was submitted by a step of another job.
+    let environ = "SLURM_JOB_ID=7\0SLURM_STEP_ID=0\0SLURM_STEP_GPUS=0\0SLURM_JOB_GPUS=1\0";
+    std::fs::write(dir.path().join("9/environ"), environ).unwrap();
+    let (job, step) = ((indices(&[1]), Vec::new()), (None, vec![DeviceName::Index(0)]));
+    let cases = [
+        ("", &step),
+        ("0::/system.slice/slurmstepd.scope/job_7/step_batch/user/task_0\n", &job),
+        ("0::/system.slice/slurmstepd.scope/job_7/step_interactive/user/task_0\n", &job),
+        ("0::/system.slice/slurmstepd.scope/job_7/step_3/user/task_0\n", &step),
+        ("6:freezer:/slurm/uid_1/job_7/step_batch\n2:cpuacct:/slurm/uid_1/job_7/step_batch/task_0\n", &job),
+        ("7:pids:/user.slice\n6:freezer:/slurm/uid_1/job_7/step_batch\n", &job),
+        ("0::/slurmstepd.scope/job_7/step_extern/user/task_special\n", &step),
+        ("0::/job_7\n0::/step_batch\n", &step),
+    ];
+    for (cgroup, expected) in cases {
+        std::fs::write(dir.path().join("9/cgroup"), cgroup).unwrap();
+        assert_eq!(Environment::of(dir.path(), 9).unwrap().devices(Slurm), *expected, "{cgroup}");
     }
 }
 
@@ -137,6 +170,7 @@ proptest! {
     fn any_bytes_are_an_environment(bytes: Vec<u8>, id: String) {
         for manager in [Slurm, Pbs, Lsf] {
             let _ = Environment::new(bytes.clone()).told(manager, &id);
+            is_in_step(&bytes);
         }
     }
 

@@ -36,7 +36,7 @@ fn the_spool_directory_is_that_of_the_configuration() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    let name = |id: &str| told(&root, id).map(|told| told.job_name);
+    let name = |id: &str| told(&root, &spools(&root), id).map(|told| told.job_name);
     assert_eq!(name("42"), None);
     // As slurmd 22.05 lays it out.
     write("var/spool/slurmd/job00042/slurm_script", "#SBATCH -J default\n");

@@ -110,7 +110,7 @@ pub(super) const FAMILIES: [&[Family]; 9] = [
         "wattprint_job_info",
         &with::<4, 7, 11>(JOB, DETAILS),
         "What is known of a batch job now; always 1. With more labels where they are known: account, partition, \
-         array_job_id, array_task_id.",
+         array_job_id, array_task_id, claimed_user.",
         |source, out| info(source, OwnerKind::Job, out),
     )],
     &owners!("vm", OwnerKind::Vm, "a virtual machine", VM_STATE, VM_COMPONENT),
