@@ -130,14 +130,18 @@ impl CgroupTree {
         // Nodes found on the way are appended, so that they are listed in the same go.
         let mut queue: Vec<usize> = if self.order.is_empty() { vec![0] } else { self.order.clone() };
         let mut next = 0;
+        let mut gone = Vec::new();
         while let Some(&index) = queue.get(next) {
             next += 1;
             match self.look(index, list_all, owners) {
                 Ok(added) => queue.extend(added),
                 Err(error) if index == 0 => return Err(error),
+                Err(error) if is_gone(&error) => gone.push(index),
                 Err(error) => self.lose(index, &error, owners),
             }
         }
+        // Where one came for each that went, the number of links tells nothing.
+        self.replace_gone(&gone, owners);
         self.started = true;
         if self.reshaped {
             self.reshape();

@@ -56,7 +56,7 @@ pub(super) fn readers(settings: &Settings, survey: &Survey) -> Vec<Finding> {
     findings
 }
 
-fn no_directory(name: &str, path: &Path, usual: &str) -> Finding {
+pub(super) fn no_directory(name: &str, path: &Path, usual: &str) -> Finding {
     Finding::bad(
         name,
         format!("{} doesn't exist or is no directory", path.display()),

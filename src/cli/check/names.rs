@@ -26,6 +26,10 @@ pub(super) fn names(settings: &Settings, at_work: &[&str], snapshot: &Snapshot) 
         ("vms", on.vms),
     ];
     let mut findings = Vec::new();
+    let rootfs = &settings.path.rootfs;
+    if !rootfs.is_dir() {
+        findings.push(super::findings::no_directory("rootfs", rootfs, "/"));
+    }
     for (name, is_on) in collectors {
         let status = snapshot.collectors.iter().find(|status| status.collector == name);
         findings.push(match status {

@@ -31,6 +31,26 @@ fn borders_what_leads_to_them_and_what_stands_beside_are_measured() {
 }
 
 #[test]
+fn one_that_comes_for_each_that_goes_is_found_at_once() {
+    const UID: &str = "01234567-89ab-4def-8123-456789abcde";
+    let dir = tempfile::tempdir().unwrap();
+    let pod = |number: u32| format!("kubepods/pod{UID}{number}");
+    fs::create_dir_all(dir.path().join(pod(0)).join(ID)).unwrap();
+    let mut owners = OwnerTable::new(100);
+    let mut tree = CgroupTree::new(dir.path().to_owned(), "/", 1000, 0);
+    tree.sync(&mut owners, false).unwrap();
+    for number in 1..4 {
+        fs::remove_dir_all(dir.path().join(pod(number - 1))).unwrap();
+        fs::create_dir_all(dir.path().join(pod(number)).join(ID)).unwrap();
+        tree.sync(&mut owners, false).unwrap();
+        assert!(tree.find(&pod(number)).is_some_and(|node| node.is_border && node.fresh), "{number}");
+        let container = format!("{}/{ID}", pod(number));
+        assert!(tree.holds(Path::new(&container)), "{number}");
+        assert!(!tree.holds(Path::new(&pod(number - 1))), "{number}");
+    }
+}
+
+#[test]
 fn new_and_removed_cgroups_are_found_by_the_link_count() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("system.slice")).unwrap();

@@ -206,7 +206,7 @@ const PROCESSES: &[Family] = &[
         "wattprint_process_energy_joules_total",
         PROCESS_STATE,
         "Energy of a process by component and state since it was first seen; a part of its owner's energy. \
-         Only the processes that use most are here.",
+         Only the processes that use most are here; one may leave and come back, and its counter goes on.",
         process_energy,
     ),
     gauge(
