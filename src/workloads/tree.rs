@@ -172,7 +172,12 @@ impl CgroupTree {
                     added.extend_from_slice(&new);
                     parents.extend(new);
                 }
-                Err(error) => self.lose(index, &error, owners),
+                Err(error) => {
+                    // The next one above may still be there.
+                    let above = self.node(index).and_then(|node| node.parent).filter(|_| is_gone(&error));
+                    self.lose(index, &error, owners);
+                    parents.extend(above.filter(|above| !parents.contains(above)));
+                }
             }
         }
         if self.reshaped {
