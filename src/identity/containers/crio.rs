@@ -10,6 +10,9 @@ use crate::workloads::owner::Runtime;
 /// What stands before the keys of CRI-O's annotations.
 const CRIO: &str = "io.kubernetes.cri-o.";
 
+/// What the names of its containers begin with in the storage's list.
+pub(super) const PREFIX: &str = "k8s_";
+
 /// Whether CRI-O made a container with these annotations.
 pub(super) fn is_its(annotations: &Tags) -> bool {
     get(annotations, "io.container.manager") == Some("cri-o")

@@ -44,6 +44,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 const REMEMBER: u32 = 40;
 /// So many who are gone keep their names, at most.
 const MOST_GONE: usize = 10_000;
+/// How often one container is looked for between two full looks.
+const MOST_TRIES: u8 = 6;
 
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,17 +93,22 @@ struct ContainerNames {
     wish: Wish,
     /// By full id.
     known: HashMap<Box<str>, Entry>,
+    /// How often those were looked for since the last full look of whom nobody knows anything.
+    tries: HashMap<Box<str>, u8>,
 }
 
 impl ContainerNames {
     fn new(places: Places, wish: Wish) -> Self {
         let (root, processes) = (HostRoot::new(places.rootfs), Processes::new(places.procfs));
-        Self { root, processes, wish, known: HashMap::new() }
+        Self { root, processes, wish, known: HashMap::new(), tries: HashMap::new() }
     }
 
     fn look(&mut self, look: Look<'_>, board: &NameBoard) -> Result<(), IdentityError> {
         let mut search = Search::new(&self.root, &self.wish, &self.processes);
         let mut problem = None;
+        if look.is_full {
+            self.tries.clear();
+        }
         for entry in self.known.values_mut() {
             entry.gone_for = entry.gone_for.saturating_add(u32::from(look.is_full));
         }
@@ -110,16 +117,26 @@ impl ContainerNames {
                 continue;
             }
             let known = self.known.get_mut(id);
-            let is_due = known
-                .as_ref()
-                .is_none_or(|entry| !entry.is_named() || look.is_full && search.has_changed(&entry.seen));
+            let is_due = match &known {
+                // What only its processes told may be otherwise by now.
+                Some(entry) if entry.is_named() => {
+                    look.is_full && (entry.seen.is_empty() || search.has_changed(&entry.seen))
+                }
+                // Somebody else named it, or nobody can: either way it isn't looked for time and again.
+                _ if !look.is_full => {
+                    let tries = self.tries.entry(id.into()).or_default();
+                    *tries = tries.saturating_add(1);
+                    !wanted.is_named && *tries <= MOST_TRIES
+                }
+                _ => true,
+            };
             if let Some(entry) = known {
                 entry.gone_for = 0;
             }
             if !is_due {
                 continue;
             }
-            match search.find(id, pod_uid, &wanted.pids) {
+            match search.find(id, pod_uid, wanted) {
                 // What was known stays known while its file can't be read.
                 Ok((found, seen)) => learn(&mut self.known, id, pod_uid, found, seen),
                 Err(error) => problem = problem.or(error),

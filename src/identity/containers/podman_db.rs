@@ -1,7 +1,6 @@
 //! podman's own database: `db.sql` (SQLite, since podman 4.8) or `libpod/bolt_state.db` (BoltDB, before) below its storage.
 //!
-//! Both are read into memory, so that podman is never kept waiting, and what is read may be anything: the databases of
-//! users hold what users put there.
+//! Both are read into memory, so that podman is never kept waiting. Only root's are: those of users hold what users put there.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,7 +92,7 @@ impl Database {
             }
             Self::Bolt(bytes) => {
                 let path = [bucket.as_bytes(), id.as_bytes(), b"config"];
-                Bolt::open(bytes)?.get(&path)?.to_owned()
+                Bolt::open(bytes)?.get(&path).filter(|json| json.len() <= MOST_CONFIG)?.to_owned()
             }
         };
         serde_json::from_slice(&json).ok()

@@ -18,6 +18,10 @@ pub(super) const MOST_LIST: usize = 16 * 1024 * 1024;
 pub(super) const MOST_DATABASE: usize = 32 * 1024 * 1024;
 /// Files in one directory.
 const MOST_FILES: usize = 20_000;
+/// Bytes of one file of a user, who may write there what he likes.
+const MOST_OF_USER: usize = 1024 * 1024;
+/// How often a file that is being written is read.
+const MOST_TRIES: usize = 3;
 
 /// A file that was read, and what it was then.
 pub(super) type Seen = (Arc<Path>, Stamp);
@@ -80,8 +84,18 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// Whether a user's files are read.
+    pub(super) fn is_of_user(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// A whole file.
     pub(super) fn bytes(&mut self, path: &Path, most: usize) -> Option<Vec<u8>> {
+        let is_strange = |uid: u32| self.root.stamp(path).is_ok_and(|stamp| stamp.uid != uid);
+        if self.user.is_some_and(is_strange) {
+            return None;
+        }
+        let most = if self.user.is_some() { most.min(MOST_OF_USER) } else { most };
         match self.root.read(path, most) {
             Ok((_, stamp)) if self.user.is_some_and(|uid| stamp.uid != uid) => None,
             Ok((bytes, stamp)) => {
@@ -95,11 +109,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A file that others write in place, if nobody did while it was read.
+    /// A file that others write in place, if nobody did while it was read, or while it was read again.
     pub(super) fn settled_bytes(&mut self, path: &Path, most: usize) -> Option<Vec<u8>> {
-        let bytes = self.bytes(path, most)?;
-        let (_, stamp) = self.seen.last()?;
-        (self.root.stamp(path).ok() == Some(*stamp)).then_some(bytes)
+        for _ in 0..MOST_TRIES {
+            let bytes = self.bytes(path, most)?;
+            let (_, stamp) = self.seen.last()?;
+            if self.root.stamp(path).ok() == Some(*stamp) {
+                return Some(bytes);
+            }
+        }
+        None
     }
 
     /// A file that holds JSON.

@@ -8,7 +8,8 @@ use crate::identity::containers::storage::{Store, system_roots};
 use crate::identity::containers::users::Users;
 use crate::identity::containers::{Known, Processes, Wish, containerd, docker};
 use crate::identity::files::HostRoot;
-use crate::identity::{ContainerFacts, IdentityError};
+use crate::identity::{ContainerFacts, IdentityError, WantedOwner};
+use crate::workloads::owner::{Owner, Runtime};
 
 /// Users whose storages are read at one look.
 const MOST_USERS: usize = 16;
@@ -50,15 +51,24 @@ impl<'a> Search<'a> {
         &mut self,
         id: &str,
         pod_uid: &str,
-        pids: &[u32],
+        wanted: &WantedOwner,
     ) -> Result<(Known, Vec<Seen>), Option<IdentityError>> {
+        let pids = &wanted.pids;
         let (reading, wish) = (&mut self.reading, self.wish);
         let shared = self.shared.get_or_insert_with(|| Shared::read(reading));
         reading.begin();
         let found = docker::find(reading, &shared.docker, id, wish)
             .or_else(|| containerd::find(reading, &shared.containerd, id, wish))
             .or_else(|| shared.storage.find(reading, id, wish))
-            .or_else(|| of_users(reading, shared, &mut self.homes, id, &self.processes.uids(pids), wish));
+            .or_else(|| {
+                // Only podman runs without root, and its cgroups say so or nothing.
+                let may_be_users = matches!(
+                    &*wanted.owner,
+                    Owner::Container { runtime: Runtime::Podman | Runtime::Unknown, .. }
+                );
+                let uids = if may_be_users { self.processes.uids(pids) } else { Vec::new() };
+                of_users(reading, shared, &mut self.homes, id, &uids, wish)
+            });
         if let Some(known) = found {
             return Ok((known, reading.take_seen()));
         }
@@ -102,7 +112,10 @@ fn of_users(
                 let run_root = PathBuf::from(format!("/run/user/{uid}/containers"));
                 Store::open(reading, graph_root, run_root)
             });
-            store.find(reading, id, wish)
+            let found = store.find(reading, id, wish)?;
+            // A user's word names, and gives nothing away.
+            let facts = ContainerFacts { is_sandbox: false, ..found.facts };
+            Some(Known { facts, gpus: Vec::new(), ..found })
         })
     })
 }

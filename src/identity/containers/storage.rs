@@ -74,7 +74,9 @@ impl Store {
                 }
             }
         }
-        let database = if rows.is_empty() { None } else { Database::open(reading, &graph_root, &run_root) };
+        // A user's database may be made so that it takes minutes to answer, or all memory; the lists have the names.
+        let is_asked = !rows.is_empty() && !reading.is_of_user();
+        let database = is_asked.then(|| Database::open(reading, &graph_root, &run_root)).flatten();
         let seen = reading.take_seen();
         reading.add_seen(&before);
         Self { graph_root, run_root, rows, database, seen }
@@ -84,12 +86,17 @@ impl Store {
     pub(super) fn find(&self, reading: &mut Reading<'_>, id: &str, wish: &Wish) -> Option<Known> {
         let row = self.rows.get(id)?;
         reading.add_seen(&self.seen);
-        let bundle = self.bundle(reading, row, id).unwrap_or_default();
+        let bundle = self.bundle(reading, row, id);
+        let record = self.database.as_ref().and_then(|database| database.container(id));
+        // CRI-O keeps its containers here, too, and only the bundle tells its from podman's.
+        if bundle.is_none() && record.is_none() && row.name.starts_with(crio::PREFIX) {
+            return None;
+        }
+        let bundle = bundle.unwrap_or_default();
         let annotations = tags(bundle.pointer("/annotations"));
         if crio::is_its(&annotations) {
             return Some(crio::known(&annotations, wish));
         }
-        let record = self.database.as_ref().and_then(|database| database.container(id));
         Some(podman::known(row, record.unwrap_or_default(), &bundle, &annotations, wish))
     }
 
