@@ -1,7 +1,7 @@
 //! Which container was given which GPU, from the kubelet's pod-resources socket.
 //!
-//! The kubelet is asked every [`PERIOD`] and soon after somebody new shows up. When it can't be asked, as while it
-//! restarts, what it gave away stays given away; only after [`KEPT`] nobody holds anything any more.
+//! The kubelet is asked every 10 s and soon after somebody new shows up. When it can't be asked, as while it
+//! restarts, what it gave away stays given away; only after 5 minutes nobody holds anything any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
