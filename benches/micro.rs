@@ -93,6 +93,8 @@ fn sampling(criterion: &mut Criterion) {
         let mut settings = Settings::default();
         settings.path.procfs = dir.path().join("proc");
         settings.path.sysfs = dir.path().join("sys");
+        // Nobody names these containers.
+        settings.names.wait = Duration::ZERO;
         let (Ok(factors), Ok(clock)) = (resolve(&FactorSettings::default()), Clock::new()) else { return };
         let pricer = Pricer::new(factors, None, Duration::ZERO, Market::default(), None);
         let board = Arc::new(GridBoard::new(vec![]));
