@@ -137,9 +137,17 @@ impl ContainerNames {
                 continue;
             }
             match search.find(id, pod_uid, wanted) {
-                // What was known stays known while its file can't be read.
+                // What was known stays known while its file can't be read; a guess doesn't outdo it, and lasts no longer than
+                // what it was made of.
+                Ok((_, seen))
+                    if seen.is_empty() && self.known.get(id).is_some_and(|entry| !entry.seen.is_empty()) => {}
                 Ok((found, seen)) => learn(&mut self.known, id, pod_uid, found, seen),
-                Err(error) => problem = problem.or(error),
+                Err(error) => {
+                    if self.known.get(id).is_some_and(|entry| entry.seen.is_empty()) {
+                        self.known.remove(id);
+                    }
+                    problem = problem.or(error);
+                }
             }
         }
         self.forget();

@@ -115,7 +115,7 @@ fn of_users(
             let found = store.find(reading, id, wish)?;
             // A user's word names, and gives nothing away.
             let facts = ContainerFacts { is_sandbox: false, ..found.facts };
-            Some(Known { facts, gpus: Vec::new(), ..found })
+            Some(Known { facts, pod: None, gpus: Vec::new() })
         })
     })
 }
