@@ -4,6 +4,8 @@
 
 pub mod units;
 
+mod pem;
+
 pub mod config;
 
 pub mod workloads;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::carbon::data_file;
 use crate::carbon::grid::{FetchError, FetchResult};
 use crate::carbon::secret::Secret;
+use crate::pem;
 use crate::units::UnixTime;
 
 mod address;
@@ -289,12 +290,7 @@ impl Answer {
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
     let pem = data_file::read(path, MAX_CA_FILE)?.bytes;
-    let found: Vec<Certificate<'static>> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
+    let found = pem::certificates(&pem);
     if found.is_empty() {
         let text = format!("{}: no PEM certificate in it", path.display());
         return Err(FetchError::new(FetchResult::File, text));

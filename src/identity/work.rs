@@ -1,7 +1,7 @@
 //! Threads that look for names: when somebody new shows up, and now and then in any case.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -125,9 +125,8 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             let error = IdentityError::new("it failed inside wattprint", self.name);
-            self.board.set_outcome(
-                error.remedy("report it as a bug; the other collectors go on").outcome(self.name),
-            );
+            let error = error.remedy("report it as a bug; the other collectors go on");
+            tell(self.board, self.name, Some(&error));
         }
     }
 }
@@ -147,10 +146,7 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
             if is_full {
                 since_full = Duration::ZERO;
             }
-            board.set_outcome(match &outcome {
-                Ok(()) => success(job.name),
-                Err(error) => error.outcome(job.name),
-            });
+            tell(board, job.name, outcome.as_ref().err());
         }
         match stopped.recv_timeout(STEP) {
             Err(RecvTimeoutError::Timeout) => since_full = since_full.saturating_add(STEP),
@@ -159,9 +155,19 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
     }
 }
 
-/// The outcome of a collector that found all that it looked for.
-pub(crate) fn success(name: &'static str) -> CollectorOutcome {
-    CollectorOutcome { name, success: true, error: None, detail: None, remedy: None }
+/// Says how a collector fared: that it found all that it looked for, or what kept it from that.
+pub(crate) fn tell(board: &NameBoard, name: &'static str, error: Option<&IdentityError>) {
+    board.set_outcome(match error {
+        Some(error) => error.outcome(name),
+        None => CollectorOutcome { name, success: true, error: None, detail: None, remedy: None },
+    });
+}
+
+/// Ends when nobody holds the sender any more: for services that wait for something else beside.
+pub(crate) async fn until_stopped(stopped: &Receiver<()>) {
+    while stopped.try_recv() == Err(TryRecvError::Empty) {
+        tokio::time::sleep(STEP / 4).await;
+    }
 }
 
 #[cfg(test)]

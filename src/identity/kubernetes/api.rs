@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,7 +22,7 @@ use super::pod::{Pod, PodList};
 use super::roster::Roster;
 use super::sighting::{Selection, Sighting};
 use crate::identity::files::HostRoot;
-use crate::identity::work::success;
+use crate::identity::work::{tell, until_stopped};
 use crate::identity::{IdentityError, NameBoard, NameSource};
 
 const PODS: &str = "/api/v1/pods";
@@ -45,8 +45,6 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// The first wait after a failure, which doubles up to the last; half of each is left to chance.
 const FIRST_WAIT: Duration = Duration::from_millis(800);
 const LAST_WAIT: Duration = Duration::from_secs(30);
-/// How often it is seen whether everything ends.
-const STEP: Duration = Duration::from_millis(50);
 /// Events in a row that can't be read.
 const MOST_GARBAGE: u32 = 100;
 
@@ -71,7 +69,7 @@ pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, stopped: Receiver<()>) 
         Ok(runtime) => runtime,
         Err(error) => {
             let error = IdentityError::new("no runtime for the API server's client", error.to_string());
-            return board.set_outcome(error.outcome(NAME));
+            return tell(&board, NAME, Some(&error));
         }
     };
     let watcher = Watcher::new(watch, board);
@@ -83,12 +81,6 @@ pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, stopped: Receiver<()>) 
     });
     // A host name that is being looked up can't be interrupted.
     runtime.shutdown_background();
-}
-
-async fn until_stopped(stopped: &Receiver<()>) {
-    while stopped.try_recv() == Err(TryRecvError::Empty) {
-        sleep(STEP).await;
-    }
 }
 
 /// Why a watch ended.
@@ -301,7 +293,7 @@ impl Watcher {
             }
             error => error,
         };
-        self.board.set_outcome(error.map_or_else(|| success(NAME), |error| error.outcome(NAME)));
+        tell(&self.board, NAME, error);
     }
 
     /// Whether there are containers of pods.

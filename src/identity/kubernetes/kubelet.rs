@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::pod::PodList;
 use super::sighting::{Selection, Sighting};
 use crate::config::Kubernetes;
 use crate::identity::IdentityError;
+use crate::pem;
 
 /// Where every pod finds its token and the cluster's authority.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -90,12 +91,7 @@ impl Kubelet {
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, IdentityError> {
     let pem = read(path)?;
-    let found: Vec<Certificate<'static>> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
+    let found = pem::certificates(&pem);
     if found.is_empty() {
         return Err(unreadable(path, &"no PEM certificate in it"));
     }

@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::warn;
 
 use crate::identity::files::HostRoot;
-use crate::identity::work::success;
+use crate::identity::work::{tell, until_stopped};
 use crate::identity::{Allocations, Allotter, DeviceName, IdentityError, NameBoard, Service};
 
 mod client;
@@ -91,18 +91,16 @@ impl Source {
         let asked = self.runtime.block_on(async {
             tokio::select! {
                 answer = client::ask(&self.root, &self.socket) => Some(answer),
-                () = end(stopped) => None,
+                () = until_stopped(stopped) => None,
             }
         });
         let Some(asked) = asked else { return };
         let outcome = asked.map(|answer| self.heard(&answer, board));
-        board.set_outcome(match &outcome {
-            Ok(()) => success(NAME),
-            Err(error) => {
-                self.failed(error, board);
-                IdentityError::outcome(error, NAME)
-            }
-        });
+        let error = outcome.as_ref().err();
+        tell(board, NAME, error);
+        if let Some(error) = error {
+            self.failed(error, board);
+        }
     }
 
     fn heard(&mut self, answer: &client::Answer, board: &NameBoard) {
@@ -121,12 +119,5 @@ impl Source {
         if self.since_answer >= KEPT {
             board.set_allocations(Allotter::Kubelet, Allocations::default());
         }
-    }
-}
-
-/// Ends when the sender is gone.
-async fn end(stopped: &Receiver<()>) {
-    while stopped.try_recv() != Err(TryRecvError::Disconnected) {
-        tokio::time::sleep(STEP / 4).await;
     }
 }
