@@ -1,0 +1,40 @@
+"""Writes the dashboards, or with --check says which of them are stale.
+
+    python dashboards/source [--check]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+import wattprint_self
+
+BOARDS = {
+    "wattprint": wattprint_self,
+}
+OUTPUT = Path(__file__).resolve().parent.parent
+
+
+def rendered(module):
+    built = json.loads(json.dumps(module.build().build(), cls=JSONEncoder))
+    # Ids in the order of the panels: alerts and links to one panel go by them.
+    for number, panel in enumerate(built["panels"], start=1):
+        panel["id"] = number
+    return json.dumps(built, indent=2, sort_keys=True) + "\n"
+
+
+def main():
+    stale = []
+    for name, module in BOARDS.items():
+        path, text = OUTPUT / f"{name}.json", rendered(module)
+        if "--check" not in sys.argv:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            stale.append(str(path))
+    if stale:
+        sys.exit(f"stale, write them again with `make dashboards`: {', '.join(stale)}")
+
+
+main()
