@@ -46,8 +46,11 @@ impl Fleet {
             })
             .collect();
         let documented = fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
-        let mut metrics: BTreeSet<String> =
-            documented.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).map(str::to_owned).collect();
+        let mut metrics: BTreeSet<String> = documented
+            .lines()
+            .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+            .map(str::to_owned)
+            .collect();
         for path in files("deploy/prometheus/rules", "yml") {
             let text = fs::read_to_string(path).unwrap();
             metrics.extend(text.lines().filter_map(recorded).map(str::to_owned));
@@ -110,7 +113,10 @@ impl Board {
                 .unwrap_or_else(|| text(&variable["query"]).split(',').next().unwrap_or_default())
                 .to_owned(),
         };
-        self.variables().iter().map(|variable| (text(&variable["name"]).to_owned(), value(variable))).collect()
+        self.variables()
+            .iter()
+            .map(|variable| (text(&variable["name"]).to_owned(), value(variable)))
+            .collect()
     }
 
     /// The expressions of all panels: the panel, and what was parsed.

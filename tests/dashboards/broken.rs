@@ -30,8 +30,12 @@ const TEMPLATE: &[(&str, Break)] = &[
     ("template-all-rule", |b| put(b, "/templating/list/2/multi", json!(false))),
     ("template-all-rule", |b| put(b, "/templating/list/2/allValue", json!(".+"))),
     ("template-all-rule", |b| take(b, "/templating/list/2", "description")),
-    ("template-label-promql-rule", |b| put(b, "/templating/list/2/query/query", json!("label_values(a{, b)"))),
-    ("template-label-promql-rule", |b| put(b, "/templating/list/2/query/query", json!("label_values(instance)"))),
+    ("template-label-promql-rule", |b| {
+        put(b, "/templating/list/2/query/query", json!("label_values(a{, b)"))
+    }),
+    ("template-label-promql-rule", |b| {
+        put(b, "/templating/list/2/query/query", json!("label_values(instance)"))
+    }),
     ("template-on-time-change-reload-rule", |b| put(b, "/templating/list/2/refresh", json!(1))),
 ];
 
@@ -74,7 +78,9 @@ const TARGET: &[(&str, Break)] = &[
     ("target-variables-rule", |b| put(b, SECOND, json!("node:w:avg5m{instance=~\"$node\"}"))),
     ("target-metrics-rule", |b| put(b, SECOND, json!("wattprint_bananas"))),
     ("target-metrics-rule", |b| put(b, "/annotations/list/0/expr", json!("ALERTS_OF_MINE{}"))),
-    ("target-metrics-rule", |b| put(b, "/templating/list/2/query/query", json!("label_values(bananas, instance)"))),
+    ("target-metrics-rule", |b| {
+        put(b, "/templating/list/2/query/query", json!("label_values(bananas, instance)"))
+    }),
     ("target-instant-rule", |b| put(b, "/panels/2/targets/0/instant", json!(false))),
 ];
 
@@ -133,7 +139,10 @@ fn every_rule_finds_what_is_broken() {
         break_it(&mut board);
         let found = sample::findings(board);
         let said: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert!(found.iter().any(|finding| finding.rule == *rule), "case {number}: {rule} misses it: {said:#?}");
+        assert!(
+            found.iter().any(|finding| finding.rule == *rule),
+            "case {number}: {rule} misses it: {said:#?}"
+        );
     }
 }
 

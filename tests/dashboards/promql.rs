@@ -162,19 +162,18 @@ pub(crate) fn of_variable(query: &str) -> Option<&str> {
 #[test]
 fn variables_are_found_however_they_are_written() {
     let names = |text| references(text).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
-    assert_eq!(names(r#"a{b=~"$one", c="${two:regex}", d="[[three]]"} > $__range_s"#), [
-        "one",
-        "two",
-        "three",
-        "__range_s"
-    ]);
+    assert_eq!(
+        names(r#"a{b=~"$one", c="${two:regex}", d="[[three]]"} > $__range_s"#),
+        ["one", "two", "three", "__range_s"]
+    );
     assert_eq!(names("$1 costs 5$ and ${__field.labels.gpu}"), ["__field"]);
 }
 
 #[test]
 fn selectors_know_their_function_and_their_matchers() {
     let values = [("node".to_owned(), ".*".to_owned()), ("top".to_owned(), "5".to_owned())].into();
-    let query = parse(r#"topk($top, sum(rate(a_total{instance=~"$node"}[$__rate_interval])) / b)"#, &values).unwrap();
+    let query =
+        parse(r#"topk($top, sum(rate(a_total{instance=~"$node"}[$__rate_interval])) / b)"#, &values).unwrap();
     let [a, b] = &query.selectors[..] else { panic!("{query:?}") };
     assert!(a.is_rate() && a.has_rate_interval() && a.matches_by("instance", "$node"));
     assert!(b.metric == "b" && !b.is_rate() && !b.matches_by("instance", "$node"));

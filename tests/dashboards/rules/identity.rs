@@ -53,9 +53,10 @@ fn tags(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 
 fn annotations(board: &Board, _: &Fleet, found: &mut Vec<String>) {
     for (what, metric) in [("alerts", "ALERTS{"), ("intensity", "grid_carbon_intensity_grams_per_kwh")] {
-        let shown = board.annotations().iter().any(|annotation| {
-            text(&annotation["expr"]).contains(metric) && annotation["enable"] == true
-        });
+        let shown = board
+            .annotations()
+            .iter()
+            .any(|annotation| text(&annotation["expr"]).contains(metric) && annotation["enable"] == true);
         if !shown {
             found.push(format!("has no annotation for {what}"));
         }

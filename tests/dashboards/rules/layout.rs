@@ -72,7 +72,8 @@ fn grid(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 fn rows(board: &Board, _: &Fleet, found: &mut Vec<String>) {
     let panels = list(&board.json["panels"]);
     for (at, row) in panels.iter().enumerate().filter(|(_, panel)| kind(panel) == "row") {
-        let has = !list(&row["panels"]).is_empty() || panels.get(at + 1).is_some_and(|next| kind(next) != "row");
+        let has =
+            !list(&row["panels"]).is_empty() || panels.get(at + 1).is_some_and(|next| kind(next) != "row");
         if text(&row["title"]).is_empty() || !has {
             found.push(format!("row {} has no title or no panels", name(row)));
         }

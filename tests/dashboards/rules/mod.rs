@@ -46,7 +46,11 @@ pub(crate) fn findings(fleet: &Fleet) -> Vec<Finding> {
         for rule in all() {
             let mut said = Vec::new();
             (rule.check)(board, fleet, &mut said);
-            found.extend(said.into_iter().map(|what| Finding { rule: rule.name, file: board.file.clone(), what }));
+            found.extend(said.into_iter().map(|what| Finding {
+                rule: rule.name,
+                file: board.file.clone(),
+                what,
+            }));
         }
     }
     found

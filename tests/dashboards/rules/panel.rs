@@ -18,14 +18,47 @@ pub(crate) const RULES: &[Rule] = &[
 /// Units that the dashboards use, by Grafana's ids; the model test compares them with Grafana's whole list. `suffix:` is
 /// Grafana's way to name a unit that it has none for.
 const UNITS: &[&str] = &[
-    "none", "short", "percentunit", "watt", "kwatth", "watth", "joule", "massg", "masskg", "masst", "s", "ms", "m", "h",
-    "d", "dateTimeFromNow", "dateTimeAsIso", "bytes", "litre", "string", "celsius", "lengthkm",
+    "none",
+    "short",
+    "percentunit",
+    "watt",
+    "kwatth",
+    "watth",
+    "joule",
+    "massg",
+    "masskg",
+    "masst",
+    "s",
+    "ms",
+    "m",
+    "h",
+    "d",
+    "dateTimeFromNow",
+    "dateTimeAsIso",
+    "bytes",
+    "litre",
+    "string",
+    "celsius",
+    "lengthkm",
 ];
 
 /// Types of panels that Grafana 10, 11 and 12 come with, as far as they make sense here.
 const CORE: &[&str] = &[
-    "barchart", "bargauge", "gauge", "heatmap", "histogram", "piechart", "row", "stat", "state-timeline",
-    "status-history", "table", "text", "timeseries", "trend", "xychart",
+    "barchart",
+    "bargauge",
+    "gauge",
+    "heatmap",
+    "histogram",
+    "piechart",
+    "row",
+    "stat",
+    "state-timeline",
+    "status-history",
+    "table",
+    "text",
+    "timeseries",
+    "trend",
+    "xychart",
 ];
 
 /// Okabe and Ito's colours, as in dashboards/source/parts.py, and a grey.

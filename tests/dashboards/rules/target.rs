@@ -20,9 +20,12 @@ type Narrowed = (&'static str, &'static str, fn(&str) -> bool);
 
 const NARROWED: &[Narrowed] = &[
     ("cluster", "cluster", |_| true),
-    ("node", "instance", |metric| level(metric).is_none_or(|level| matches!(level, "node" | "gpu" | "instance"))),
+    ("node", "instance", |metric| {
+        level(metric).is_none_or(|level| matches!(level, "node" | "gpu" | "instance"))
+    }),
     ("namespace", "namespace", |metric| {
-        matches!(level(metric), Some("namespace" | "workload" | "pod")) || metric.starts_with("wattprint_container_")
+        matches!(level(metric), Some("namespace" | "workload" | "pod"))
+            || metric.starts_with("wattprint_container_")
     }),
     ("model", "model", |metric| level(metric) == Some("model")),
 ];
@@ -117,7 +120,10 @@ fn instant(board: &Board, _: &Fleet, found: &mut Vec<String>) {
     for panel in board.panels().into_iter().filter(|panel| kind(panel) == "table") {
         for target in list(&panel["targets"]) {
             if target["instant"] != true || text(&target["format"]) != "table" {
-                found.push(format!("{}: a query that isn't instant, or not in the format of tables", name(panel)));
+                found.push(format!(
+                    "{}: a query that isn't instant, or not in the format of tables",
+                    name(panel)
+                ));
             }
         }
     }

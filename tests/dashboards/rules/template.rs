@@ -92,7 +92,10 @@ fn label_promql(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 fn reload(board: &Board, _: &Fleet, found: &mut Vec<String>) {
     for variable in queried(board) {
         if variable["refresh"] != ON_TIME_RANGE_CHANGED {
-            found.push(format!("variable {} isn't asked for again on time range change", text(&variable["name"])));
+            found.push(format!(
+                "variable {} isn't asked for again on time range change",
+                text(&variable["name"])
+            ));
         }
     }
 }
