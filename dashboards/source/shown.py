@@ -1,4 +1,4 @@
-"""Figures and words as Grafana shows them, without Grafana: units, variables and names of series. Standard library only."""
+"""How Grafana shows figures and words: units, variables and names of series. Standard library only."""
 
 import math
 import re

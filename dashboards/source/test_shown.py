@@ -3,7 +3,7 @@
 import math
 import unittest
 
-from figures import filled, formatted, legend, reduced, table, values_of
+from shown import filled, formatted, legend, reduced, table, values_of
 
 
 class Units(unittest.TestCase):
