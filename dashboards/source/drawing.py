@@ -33,6 +33,12 @@ def clipped(text, width, size):
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
+def tick(value, unit, decimals):
+    """A value at an axis, without the zeros that say nothing there."""
+    text = formatted(round(value, 12), unit, decimals)
+    return re.sub(r"(\.\d*?)0+(?!\d)", r"\1", text, count=1).replace(". ", " ").replace(".%", "%").removesuffix(".")
+
+
 def look(panel, name):
     """What the overrides say of a series or column: unit, decimals, colour, display name and the like."""
     defaults = panel.get("fieldConfig", {}).get("defaults", {})
@@ -85,7 +91,7 @@ def threshold(panel, value):
 class Canvas:
     """A picture of one dashboard. Positions are pixels from the upper left corner."""
 
-    def __init__(self, board, prometheus):
+    def __init__(self, board, prometheus, shown):
         lines = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
         self.height = HEAD + lines * LINE + GAP
         self.start, self.end = prometheus.start, prometheus.end
@@ -96,8 +102,9 @@ class Canvas:
         self.page.axis("off")
         self.write(GAP + 4, 22, board["title"], 15, weight="bold")
         variables = [each for each in board["templating"]["list"] if each["type"] == "query"]
-        chosen = "   ".join(f"{each.get('label') or each['name']}: All" for each in variables)
-        span = " to ".join(datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M") for at in (self.start, self.end))
+        chosen = "   ".join(f"{each.get('label') or each['name']}: {shown[each['name']]}" for each in variables)
+        ends = (datetime.fromtimestamp(at, timezone.utc) for at in (self.start, self.end))
+        span = " to ".join(end.strftime("%Y-%m-%d %H:%M") for end in ends)
         self.write(GAP + 4, 48, chosen, NORMAL, MUTED)
         self.write(WIDTH - GAP - 4, 22, f"{span} UTC", NORMAL, MUTED, ha="right")
 
@@ -212,7 +219,8 @@ class Canvas:
             self.write(x + names + room + 8, middle, mapped(panel, value, looks), NORMAL, weight="bold")
 
     def rows(self, panel, answers, x, y, width, height):
-        header, body = table([(letter, [(labels, points[-1][1]) for _, labels, points in series]) for letter, series in answers], panel)
+        moments = [(letter, [(labels, points[-1][1]) for _, labels, points in series]) for letter, series in answers]
+        header, body = table(moments, panel)
         line = 22
         fits = max(1, int(height / line) - 1)
         if len(body) > fits:
@@ -273,7 +281,8 @@ class Canvas:
             for (_, points), colour in zip(series, colours):
                 times, values = [when(at) for at, _ in points], [value for _, value in points]
                 # One point alone is no line.
-                axes.plot(times, values, color=colour, linewidth=thick, marker="o" if len(points) == 1 else None, markersize=3)
+                marker = "o" if len(points) == 1 else None
+                axes.plot(times, values, color=colour, linewidth=thick, marker=marker, markersize=3)
                 if fill:
                     axes.fill_between(times, values, color=colour, alpha=fill, linewidth=0)
         axes.set_xlim(when(self.start), when(self.end))
@@ -285,9 +294,10 @@ class Canvas:
                 axes.set_ylim(0, 1)
         unit, decimals = (looks[0]["unit"], looks[0]["decimals"]) if looks else ("none", None)
         axes.yaxis.set_major_locator(MaxNLocator(max(2, min(5, int(height / 32)))))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(round(value, 9), unit, decimals)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value, unit, decimals)))
         axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=2, maxticks=max(3, int(width / 80))))
-        axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M" if self.end - self.start < 172800 else "%m-%d", tz=timezone.utc))
+        clock = "%H:%M" if self.end - self.start < 172800 else "%m-%d"
+        axes.xaxis.set_major_formatter(dates.DateFormatter(clock, tz=timezone.utc))
         axes.tick_params(labelsize=SMALL * 0.85, colors=MUTED, length=0)
         axes.grid(color="#e6e8eb", linewidth=0.7)
         axes.set_axisbelow(True)

@@ -1,13 +1,14 @@
 """Draws the dashboards with the series of a Prometheus, for the documentation.
 
-    python dashboards/source/pictures.py --prometheus URL --out docs/pictures [--dashboard NAME] [--minutes N]
+    python dashboards/source/pictures.py --prometheus URL --out docs/pictures [--dashboard NAME] [--minutes N] [--choose NAME=VALUE]
 
-These are no photographs of Grafana: the panels, their queries, units, colours and places are those of dashboards/*.json, with every
-variable set to all, and matplotlib draws them. Nothing is made up: a panel without series shows its own words for that.
+These are no photographs of Grafana: the panels, their queries, units, colours and places are those of dashboards/*.json, and
+matplotlib draws them. Variables are set to all, to what --choose says, or, where there is no "all", to their first value. Nothing is made up: a panel without series shows its own words for that.
 """
 
 import argparse
 import json
+import re
 import sys
 import time
 import urllib.error
@@ -69,14 +70,33 @@ def answers(panel, prometheus, values):
     return found
 
 
-def picture(board, prometheus, minutes, scrape, path):
+def chosen(board, prometheus, values, choices):
+    """What the variables with a query stand for in queries, and the words that they are shown with."""
+    shown = {}
+    for variable in board["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        name, asked = variable["name"], variable["query"]
+        asked = asked["query"] if isinstance(asked, dict) else asked
+        single = re.fullmatch(r"label_values\((.+),\s*(\w+)\s*\)", asked, re.DOTALL)
+        if name in choices:
+            values[name] = shown[name] = choices[name]
+        elif variable.get("includeAll") or not single:
+            shown[name] = "All"
+        else:
+            found = prometheus.moment(f"group by ({single[2]}) ({filled(single[1], values)})")
+            values[name] = shown[name] = min((labels.get(single[2], "") for labels, _ in found), default="")
+    return shown
+
+
+def picture(board, prometheus, minutes, scrape, choices, path):
     """Draws one dashboard; gives the titles of panels that had nothing to show, and of those whose query failed."""
     values = values_of(board, minutes, prometheus.step, scrape)
-    shown = {**values, **{each["name"]: "All" for each in board["templating"]["list"] if each["type"] == "query"}}
-    canvas = Canvas(board, prometheus)
+    shown = chosen(board, prometheus, values, choices)
+    canvas = Canvas(board, prometheus, shown)
     empty, failed = [], []
     for panel in board["panels"]:
-        panel = {**panel, "title": filled(panel.get("title", ""), shown)}
+        panel = {**panel, "title": filled(panel.get("title", ""), {**values, **shown})}
         if panel["type"] in ("row", "text"):
             canvas.draw(panel, [])
             continue
@@ -99,16 +119,18 @@ def main():
     parser.add_argument("--dashboard", help="only this one, by the name of its file")
     parser.add_argument("--minutes", type=int, default=60, help="the time that is shown, up to now (default 60)")
     parser.add_argument("--scrape", type=int, default=15, help="the scrape interval in seconds (default 15)")
+    parser.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE", help="a variable's value")
     asked = parser.parse_args()
 
     asked.out.mkdir(parents=True, exist_ok=True)
     names = [asked.dashboard] if asked.dashboard else sorted(path.stem for path in DASHBOARDS.glob("*.json"))
     prometheus = Prometheus(asked.prometheus, asked.minutes, asked.scrape, int(time.time()))
+    choices = dict(each.split("=", 1) for each in asked.choose)
     bad = False
     for name in names:
         board = json.loads((DASHBOARDS / f"{name}.json").read_text())
         path = asked.out / f"{name}.png"
-        empty, failed = picture(board, prometheus, asked.minutes, asked.scrape, path)
+        empty, failed = picture(board, prometheus, asked.minutes, asked.scrape, choices, path)
         print(f"{path}: {path.stat().st_size // 1024} KiB; nothing to show in {len(empty)}: {', '.join(empty) or '-'}")
         for line in failed:
             print(f"{name}: {line}", file=sys.stderr)

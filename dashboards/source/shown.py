@@ -11,7 +11,7 @@ PREFIXED = {
     "watt": ("W", 0), "kwatt": ("W", 1), "watth": ("Wh", 0), "kwatth": ("Wh", 1), "joule": ("J", 0), "massg": ("g", 0),
     "masskg": ("g", 1), "litre": ("L", 0), "lengthm": ("m", 0), "lengthkm": ("m", 1), "volt": ("V", 0), "hertz": ("Hz", 0),
 }  # fmt: skip
-PLAIN = {"masst": " t", "celsius": " °C", "percent": "%", "none": "", "string": "", "": ""}
+PLAIN = {"masst": " t", "litreh": " L/h", "celsius": " °C", "percent": "%", "none": "", "string": "", "": ""}
 # Spans of time in seconds: the first that a value isn't below, and its name.
 SPANS = [(31557600, "years"), (604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "mins"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")]
 SECONDS = {"s": 1, "ms": 1e-3, "m": 60, "h": 3600, "d": 86400}
@@ -20,6 +20,8 @@ SECONDS = {"s": 1, "ms": 1e-3, "m": 60, "h": 3600, "d": 86400}
 def number(value, decimals=None):
     """Three figures that count, unless the number of decimals is given or the value is whole."""
     if decimals is None:
+        # 0.9999999 is shown as 1.00 and not as 1.000.
+        value = float(f"{value:.3g}") if abs(value) < 1000 else value
         if value == int(value):
             decimals = 0
         else:

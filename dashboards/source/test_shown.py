@@ -8,7 +8,7 @@ from shown import filled, formatted, legend, reduced, table, values_of
 
 class Units(unittest.TestCase):
     def test_three_figures_count(self):
-        for value, shown in ((1.2345, "1.23 W"), (12.345, "12.3 W"), (123.45, "123 W"), (0, "0 W"), (5, "5 W")):
+        for value, shown in ((1.2345, "1.23 W"), (12.345, "12.3 W"), (123.45, "123 W"), (0.99999, "1 W"), (0, "0 W"), (5, "5 W")):
             self.assertEqual(formatted(value, "watt"), shown)
 
     def test_prefixes_go_by_the_value(self):

@@ -37,6 +37,7 @@ const UNITS: &[&str] = &[
     "dateTimeAsIso",
     "bytes",
     "litre",
+    "litreh",
     "string",
     "celsius",
     "lengthkm",
