@@ -35,8 +35,8 @@ def clipped(text, width, size):
 
 def tick(value, unit, decimals):
     """A value at an axis, without the zeros that say nothing there."""
-    text = formatted(round(value, 12), unit, decimals)
-    return re.sub(r"(\.\d*?)0+(?!\d)", r"\1", text, count=1).replace(". ", " ").replace(".%", "%").removesuffix(".")
+    text = re.sub(r"(\.\d*?)0+(?!\d)", r"\1", formatted(round(value, 12), unit, decimals), count=1)
+    return re.sub(r"\.(?!\d)", "", text, count=1)
 
 
 def look(panel, name):

@@ -1,9 +1,11 @@
 """Draws the dashboards with the series of a Prometheus, for the documentation.
 
-    python dashboards/source/pictures.py --prometheus URL --out docs/pictures [--dashboard NAME] [--minutes N] [--choose NAME=VALUE]
+    python dashboards/source/pictures.py --prometheus URL --out docs/pictures [--dashboard NAME] [--minutes N]
+        [--choose NAME=VALUE]
 
 These are no photographs of Grafana: the panels, their queries, units, colours and places are those of dashboards/*.json, and
-matplotlib draws them. Variables are set to all, to what --choose says, or, where there is no "all", to their first value. Nothing is made up: a panel without series shows its own words for that.
+matplotlib draws them. Variables are set to all, to what --choose says, or, where there is no "all", to their first value. Nothing
+is made up: a panel without series shows its own words for that.
 """
 
 import argparse

@@ -13,15 +13,21 @@ PREFIXED = {
 }  # fmt: skip
 PLAIN = {"masst": " t", "litreh": " L/h", "celsius": " °C", "percent": "%", "none": "", "string": "", "": ""}
 # Spans of time in seconds: the first that a value isn't below, and its name.
-SPANS = [(31557600, "years"), (604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "mins"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")]
+SPANS = [
+    (31557600, "years"), (604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "mins"), (1, "s"), (1e-3, "ms"), (1e-6, "µs"),
+]  # fmt: skip
 SECONDS = {"s": 1, "ms": 1e-3, "m": 60, "h": 3600, "d": 86400}
+
+
+def rounded(value):
+    """To three figures where these are all that is shown, so that 0.99999 is written as 1 is."""
+    return float(f"{value:.3g}") if abs(value) < 1000 else value
 
 
 def number(value, decimals=None):
     """Three figures that count, unless the number of decimals is given or the value is whole."""
     if decimals is None:
-        # 0.9999999 is shown as 1.00 and not as 1.000.
-        value = float(f"{value:.3g}") if abs(value) < 1000 else value
+        value = rounded(value)
         if value == int(value):
             decimals = 0
         else:
@@ -31,6 +37,7 @@ def number(value, decimals=None):
 
 def prefixed(value, suffix, power, decimals):
     """With a prefix for the powers of a thousand; what lies beyond the table has its last one."""
+    value = rounded(value) if decimals is None else value
     step = 0 if value == 0 else math.floor(math.log10(abs(value)) / 3 + 1e-12)
     wanted = max(SI[0][1], min(SI[-1][1], step + power))
     prefix = next(prefix for prefix, each in SI if each == wanted)
@@ -41,6 +48,7 @@ def span(seconds, decimals=None):
     """A span of time in the largest unit that it has one of."""
     if seconds == 0:
         return "0 s"
+    seconds = rounded(seconds) if decimals is None else seconds
     size, name = next((each for each in SPANS if abs(seconds) >= each[0]), (1e-9, "ns"))
     text = number(seconds / size, decimals)
     return f"{text} {name[:-1] if text == '1' and name.endswith('s') and len(name) > 2 else name}"
