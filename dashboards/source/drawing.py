@@ -202,7 +202,7 @@ class Canvas:
             self.nothing(panel, x, y, width, height)
             return
         line = max(18, min(56, height / len(values)))
-        fits = int(height / line)
+        fits = int(height / line + 0.01)
         if len(values) > fits:
             self.write(x + width, y + height, f"and {len(values) - fits + 1} more", SMALL, MUTED, ha="right")
             values = values[: fits - 1]

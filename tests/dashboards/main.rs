@@ -38,3 +38,12 @@ fn every_exception_is_still_needed() {
         );
     }
 }
+
+#[test]
+fn every_dashboard_is_documented() {
+    let page = std::fs::read_to_string(board::repository().join("docs/dashboards.md")).unwrap();
+    for board in Fleet::committed().boards {
+        let line = format!("| `{}` | `{}` |", board.file, board.uid());
+        assert!(page.contains(&line), "no line of docs/dashboards.md begins with {line}");
+    }
+}

@@ -19,7 +19,8 @@ pub(crate) const RULES: &[Rule] = &[
 type Narrowed = (&'static str, &'static str, fn(&str) -> bool);
 
 const NARROWED: &[Narrowed] = &[
-    ("cluster", "cluster", |_| true),
+    // Constants of zones are the same everywhere, and a budget may be one for all clusters.
+    ("cluster", "cluster", |metric| !metric.ends_with(":reference") && !INPUTS.contains(&metric)),
     ("node", "instance", |metric| {
         level(metric).is_none_or(|level| matches!(level, "node" | "gpu" | "instance"))
     }),
@@ -33,6 +34,10 @@ const NARROWED: &[Narrowed] = &[
 /// Series that don't come from wattprint or its rules. What begins like this is made by Prometheus itself, or by the client
 /// library of every process.
 const FOREIGN: &[&str] = &["up", "scrape_", "ALERTS", "process_"];
+
+/// What operators record themselves, if they want budgets.
+const INPUTS: &[&str] =
+    &["namespace:wattprint_carbon_budget_grams:30d", "node:wattprint_carbon_budget_grams:30d"];
 
 /// `node` in `node:wattprint_energy_joules:increase1m`; nothing for a series as it was scraped.
 fn level(metric: &str) -> Option<&str> {
@@ -108,7 +113,8 @@ fn metrics(board: &Board, fleet: &Fleet, found: &mut Vec<String>) {
     });
     for (place, query) in panels.chain(annotations).chain(template::queries(board)) {
         for selector in query.selectors {
-            if !fleet.metrics.contains(&selector.metric) && !is_foreign(&selector.metric) {
+            let metric = selector.metric.as_str();
+            if !fleet.metrics.contains(metric) && !INPUTS.contains(&metric) && !is_foreign(metric) {
                 found.push(format!("{place}: nobody exports or records {:?}", selector.metric));
             }
         }
