@@ -86,7 +86,7 @@ def board(key, title, description, variables):
         .refresh("1m")
         .time("now-6h", "now")
         .timezone("browser")
-        .editable()
+        .readonly()
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .with_variable(
             dashboard.DatasourceVariable("datasource")
