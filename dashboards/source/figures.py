@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from grafana_foundation_sdk.models import dashboard as model
+
 from parts import query
 
 EQUIVALENCES = Path(__file__).resolve().parents[2] / "data" / "equivalences.csv"
@@ -23,6 +25,14 @@ def windows(level, metric, selector):
     ]
 
 
+def tinted(panel, colours):
+    """Fixed colours for series of these names, where parts.COLOURS has none."""
+    for name, colour in colours.items():
+        fixed = {"mode": "fixed", "fixedColor": colour}
+        panel.override_by_name(name, [model.DynamicConfigValue(id_val="color", value=fixed)])
+    return panel
+
+
 def equivalences(grams, names=COMMON):
     """One query for each of these things of everyday life: how many of it emit as much."""
     return [
@@ -32,7 +42,9 @@ def equivalences(grams, names=COMMON):
 
 def sources(names=COMMON):
     """Where the figures of these things come from, for the description of a panel."""
-    return "; ".join(f"{row['unit']} {row['label']}: {row['grams_per_unit']} g ({row['source']})" for row in table(names))
+    return "; ".join(
+        f"{row['unit']} {row['label']}: {row['grams_per_unit']} g ({row['source']})" for row in table(names)
+    )
 
 
 def table(names):

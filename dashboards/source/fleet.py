@@ -1,9 +1,10 @@
 """Fleet emissions: what all clusters use and emit, who has it, and what of it is waste."""
 
-from figures import equivalences, recent, sources, windows
+from figures import equivalences, recent, sources, tinted, windows
 from parts import (
-    ORANGE,
     BLUE,
+    ORANGE,
+    PURPLE,
     VERMILION,
     bars,
     board,
@@ -46,8 +47,8 @@ def now(built):
     built.with_panel(
         number(
             "Power",
-            "IT power of all measured nodes, mean of five minutes. Compare it with what the site's meters say; if it is far"
-            " lower, nodes aren't measured.",
+            "IT power of all measured nodes, mean of five minutes. Compare it with what the site's meters say; if it"
+            " is far lower, nodes aren't measured.",
             "watt",
             [query(f"sum(cluster:wattprint_power_watts:avg5m{{{C}}})", instant=True)],
             NO_RULES,
@@ -57,8 +58,8 @@ def now(built):
     built.with_panel(
         number(
             "Energy",
-            "IT energy of the last hour, day and 30 days. A month that is younger than the rules is only partly known: see Time"
-            " covered.",
+            "IT energy of the last hour, day and 30 days. A month that is younger than the rules is only partly"
+            " known: see Time covered.",
             "kwatth",
             windows("cluster", "wattprint_energy_kwh", C),
             NO_RULES,
@@ -68,8 +69,8 @@ def now(built):
     built.with_panel(
         number(
             "Emissions",
-            "Location-based grams of CO2 equivalent, with the site's overhead (PUE). They follow from energy and the grid:"
-            " less work, or the same work in cleaner hours, lowers them.",
+            "Location-based grams of CO2 equivalent, with the site's overhead (PUE). They follow from energy and the"
+            " grid: less work, or the same work in cleaner hours, lowers them.",
             "massg",
             windows("cluster", "wattprint_emissions_grams", C),
             "no emissions yet: no factor of the grid is known, or the recording rules are missing",
@@ -80,8 +81,8 @@ def now(built):
     built.with_panel(
         number(
             "Grams per kWh charged",
-            "What a kilowatt-hour of IT energy was charged in the last hour, PUE included, for each cluster. High while the"
-            " grid is dirty: move work that can wait.",
+            "What a kilowatt-hour of IT energy was charged in the last hour, PUE included, for each cluster. High"
+            " while the grid is dirty: move work that can wait.",
             "suffix: g",
             [query(f"cluster:wattprint_charged_grams_per_kwh:ratio1h{{{C}}}", "cluster {{cluster}}", True)],
             "no energy was charged in the last hour",
@@ -92,9 +93,9 @@ def now(built):
     built.with_panel(
         number(
             "Share by quality",
-            "Share of the chosen meters' power now that is measured (a counter), integrated (a power reading), modelled (no"
-            " meter can be read) or simulated. Modelled is an estimate: on those nodes run wattprint check, which says what"
-            " keeps meters from being read.",
+            "Share of the chosen meters' power now that is measured (a counter), integrated (a power reading),"
+            " modelled (no meter can be read) or simulated. Modelled is an estimate: on those nodes run wattprint"
+            " check, which says what keeps meters from being read.",
             "percentunit",
             [query(f"sum by (quality) ({CHOSEN}) / scalar(sum({CHOSEN}))", "{{quality}}", True)],
             "no meter is in use: see the dashboard of wattprint itself",
@@ -106,8 +107,8 @@ def now(built):
     built.with_panel(
         number(
             "Time covered",
-            "Share of the last day and 30 days that the sums know of, of the worst cluster. Below 1, Prometheus or its rules"
-            " stood still or are younger than that, and the sums are too low by about that share.",
+            "Share of the last day and 30 days that the sums know of, of the worst cluster. Below 1, Prometheus or"
+            " its rules stood still or are younger than that, and the sums are too low by about that share.",
             "percentunit",
             [
                 query(f"min({recent(f'cluster:wattprint_covered:ratio1d{{{C}}}')})", "1 day", True),
@@ -132,14 +133,15 @@ def now(built):
     built.with_panel(
         number(
             "PUE, and nodes without one",
-            "Power usage effectiveness, weighted by power, and the nodes where 1 is assumed since none is configured: their"
-            " grams leave cooling and losses out. Set carbon.pue there.",
+            "Power usage effectiveness, weighted by power, and the nodes where 1 is assumed since none is"
+            " configured: their grams leave cooling and losses out. Set carbon.pue there.",
             "none",
             [
                 query(
                     f"sum(sum by (cluster, instance) (node:wattprint_power_watts:avg5m{{{C}}})"
                     f" * on (cluster, instance) wattprint_pue_ratio{{{C}}})"
-                    f" / sum(node:wattprint_power_watts:avg5m{{{C}}} and on (cluster, instance) wattprint_pue_ratio{{{C}}})",
+                    f" / sum(node:wattprint_power_watts:avg5m{{{C}}}"
+                    f" and on (cluster, instance) wattprint_pue_ratio{{{C}}})",
                     "PUE",
                     True,
                 ),
@@ -168,8 +170,8 @@ def where(built):
     built.with_panel(
         lines(
             "Power by component",
-            "IT power by component. Other is what a whole-node meter shows beyond CPU, memory and GPU; without such a meter it"
-            " isn't known, and the sum is too low by fans, disks and power supplies.",
+            "IT power by component. Other is what a whole-node meter shows beyond CPU, memory and GPU; without such"
+            " a meter it isn't known, and the sum is too low by fans, disks and power supplies.",
             "watt",
             [query(f"sum by (component) (cluster:wattprint_power_watts:avg5m{{{C}}})", "{{component}}")],
             NO_RULES,
@@ -180,8 +182,8 @@ def where(built):
     built.with_panel(
         lines(
             "Power by kind of owner",
-            f"Who the energy went to: {KINDS}. Idle is what nodes draw without work: pack work on fewer nodes and switch the"
-            " others off. Unattributed has no known owner: the dashboard of wattprint itself says why.",
+            f"Who the energy went to: {KINDS}. Idle is what nodes draw without work: pack work on fewer nodes and"
+            " switch the others off. Unattributed has no known owner: the dashboard of wattprint itself says why.",
             "watt",
             [query(f"sum by (kind) (cluster:wattprint_owner_energy_joules:increase1m{{{C}}}) / 60", "{{kind}}")],
             NO_RULES,
@@ -195,8 +197,8 @@ def tables(built):
     built.with_panel(
         rows(
             "Clusters",
-            "Each cluster's energy, emissions and cover. Compare grams per kWh: work that may run anywhere belongs where it is"
-            " low.",
+            "Each cluster's energy, emissions and cover. Compare grams per kWh: work that may run anywhere belongs"
+            " where it is low.",
             [
                 ("power", "watt", f"sum by (cluster) (cluster:wattprint_power_watts:avg5m{{{C}}})"),
                 ("energy 1 d", "kwatth", recent(f"cluster:wattprint_energy_kwh:increase1d{{{C}}}")),
@@ -217,10 +219,14 @@ def tables(built):
     built.with_panel(
         rows(
             "Namespaces that emit most",
-            "The ten Kubernetes namespaces with the highest emissions of 30 days; the one without a name is containers outside"
-            " Kubernetes. Follow the link to the workloads behind it.",
+            "The ten Kubernetes namespaces with the highest emissions of 30 days; the one without a name is"
+            " containers outside Kubernetes. Follow the link to the workloads behind it.",
             [
-                ("power", "watt", f"sum by (cluster, namespace) (namespace:wattprint_power_watts:avg5m{{{C}}}) {of_top}"),
+                (
+                    "power",
+                    "watt",
+                    f"sum by (cluster, namespace) (namespace:wattprint_power_watts:avg5m{{{C}}}) {of_top}",
+                ),
                 ("grams 1 d", "massg", recent(f"namespace:wattprint_emissions_grams:increase1d{{{C}}}") + f" {of_top}"),
                 ("grams 30 d", "massg", f"topk(10, {top})"),
                 ("energy 30 d", "kwatth", recent(f"namespace:wattprint_energy_kwh:increase30d{{{C}}}") + f" {of_top}"),
@@ -243,7 +249,8 @@ def tables(built):
     built.with_panel(
         rows(
             "Nodes that emit most",
-            "The ten nodes with the highest emissions of 30 days. Follow the link to see by what meters, and who has it.",
+            "The ten nodes with the highest emissions of 30 days. Follow the link to see by what meters, and who has"
+            " it.",
             [
                 ("power", "watt", f"sum by (cluster, instance) (node:wattprint_power_watts:avg5m{{{C}}}) {of_top}"),
                 ("grams 1 d", "massg", recent(f"node:wattprint_emissions_grams:increase1d{{{C}}}") + f" {of_top}"),
@@ -262,28 +269,37 @@ def tables(built):
 def carbon(built):
     built.with_row(row("Carbon accounting"))
     built.with_panel(
-        lines(
-            "Emissions an hour: location-based, market-based, embodied",
-            "Two views of the same electricity that are never added: the grid's mix (location-based), and contracts and"
-            " certificates (market-based, where market.* is configured). Embodied is making the hardware (where"
-            " embodied.enabled is set), on top of either. Report location-based and market-based side by side.",
-            "massg",
-            [
-                query(f"sum(cluster:wattprint_emissions_grams:increase1m{{{C}}}) * 60", "location-based"),
-                query(f"sum(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}) * 60", "market-based"),
-                query(f"sum(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}) * 60", "embodied"),
-            ],
-            "no emissions yet: no factor of the grid is known, or the recording rules are missing",
-            (12, 8),
+        tinted(
+            lines(
+                "Emissions an hour: location-based, market-based, embodied",
+                "Two views of the same electricity that are never added: the grid's mix (location-based), and"
+                " contracts and certificates (market-based, where market.* is configured). Embodied is making the"
+                " hardware (where embodied.enabled is set), on top of either. Report location-based and market-based"
+                " side by side.",
+                "massg",
+                [
+                    query(f"sum(cluster:wattprint_emissions_grams:increase1m{{{C}}}) * 60", "location-based"),
+                    query(f"sum(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}) * 60", "market-based"),
+                    query(f"sum(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}) * 60", "embodied"),
+                ],
+                "no emissions yet: no factor of the grid is known, or the recording rules are missing",
+                (12, 8),
+            ),
+            {"location-based": BLUE, "market-based": ORANGE, "embodied": PURPLE},
         )
     )
     built.with_panel(
         number(
             "Market-based, 1 day",
-            "Market-based emissions of the last day. Higher than the location-based ones where no contract covers the energy"
-            " and the residual mix is dirtier than the grid's.",
+            "Market-based emissions of the last day. Higher than the location-based ones where no contract covers"
+            " the energy and the residual mix is dirtier than the grid's.",
             "massg",
-            [query(f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[1d]))", instant=True)],
+            [
+                query(
+                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[1d]))",
+                    instant=True,
+                )
+            ],
             "not configured: set market.* in wattprint's configuration",
             (4, 8),
         )
@@ -291,10 +307,15 @@ def carbon(built):
     built.with_panel(
         number(
             "Embodied, 1 day",
-            "The last day's part of the emissions of making the hardware. It goes on while hardware idles: use what you have"
-            " for longer and to the full.",
+            "The last day's part of the emissions of making the hardware. It goes on while hardware idles: use what"
+            " you have for longer and to the full.",
             "massg",
-            [query(f"sum(sum_over_time(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}[1d]))", instant=True)],
+            [
+                query(
+                    f"sum(sum_over_time(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}[1d]))",
+                    instant=True,
+                )
+            ],
             "not configured: set embodied.enabled in wattprint's configuration",
             (4, 8),
         )
@@ -302,8 +323,8 @@ def carbon(built):
     built.with_panel(
         number(
             "Water, 30 days",
-            "Water that the sites used for the energy of 30 days, at the litres per kilowatt-hour (WUE) of now; the water of"
-            " power stations isn't in it. Nodes without carbon.wue are left out.",
+            "Water that the sites used for the energy of 30 days, at the litres per kilowatt-hour (WUE) of now; the"
+            " water of power stations isn't in it. Nodes without carbon.wue are left out.",
             "litre",
             [
                 query(
@@ -319,7 +340,8 @@ def carbon(built):
     built.with_panel(
         lines(
             "Water an hour",
-            "Litres an hour that the sites used, by wattprint's own counters. It follows power: what saves energy saves water.",
+            "Litres an hour that the sites used, by wattprint's own counters. It follows power: what saves energy"
+            " saves water.",
             "litreh",
             [
                 query(
@@ -352,9 +374,9 @@ def waste(built):
     built.with_panel(
         bars(
             "GPU energy without work, 1 day",
-            "GPU energy of the last day that did no work: nobody had the card (free), a container had it and didn't use it"
-            " (idle), or held a context that did nothing (parked). Free: switch nodes off. Idle and parked: talk to the"
-            " namespace, end the workload, or share the card. Batch jobs are on the Jobs dashboard.",
+            "GPU energy of the last day that did no work: nobody had the card (free), a container had it and didn't"
+            " use it (idle), or held a context that did nothing (parked). Free: switch nodes off. Idle and parked:"
+            " talk to the namespace, end the workload, or share the card. Batch jobs are on the Jobs dashboard.",
             "kwatth",
             [
                 query(f"sum(sum_over_time({idle}[1d])) / 3.6e6", "free", True),
@@ -368,8 +390,8 @@ def waste(built):
     built.with_panel(
         rows(
             "Namespaces that hold GPUs without work",
-            "The ten namespaces whose GPU energy of the last day did least: allocated but idle, or parked contexts. Ask their"
-            " owners to give cards back.",
+            "The ten namespaces whose GPU energy of the last day did least: allocated but idle, or parked contexts."
+            " Ask their owners to give cards back.",
             [
                 (
                     "unused 1 d",
@@ -393,8 +415,8 @@ def waste(built):
     built.with_panel(
         bars(
             "Share of energy by kind of owner, 1 day",
-            "Share of the last day's energy by who had it. Idle above a third means more nodes than work; unattributed above"
-            " a twentieth means that evidence is missing.",
+            "Share of the last day's energy by who had it. Idle above a third means more nodes than work;"
+            " unattributed above a twentieth means that evidence is missing.",
             "percentunit",
             [query(part, "{{kind}}", True)],
             NO_RULES,
@@ -405,13 +427,14 @@ def waste(built):
     built.with_panel(
         note(
             "Where to look next",
-            "[Node](/d/wattprint-node?${datasource:queryparam}&${cluster:queryparam}): who has a node's power, by which"
-            " meters. [Workloads](/d/wattprint-workloads?${datasource:queryparam}&${cluster:queryparam}): namespaces,"
-            " pods, containers. [GPU](/d/wattprint-gpu?${datasource:queryparam}&${cluster:queryparam}): cards and their"
-            " waste. [Jobs](/d/wattprint-jobs?${datasource:queryparam}&${cluster:queryparam}): batch jobs."
-            " [Carbon](/d/wattprint-carbon?${datasource:queryparam}&${cluster:queryparam}): cleaner hours and places."
-            " [Models](/d/wattprint-models?${datasource:queryparam}&${cluster:queryparam}): grams per token, request and"
-            " step. [wattprint itself](/d/wattprint-self?${datasource:queryparam}&${cluster:queryparam}): whether the"
-            " figures can be trusted.",
+            "[Node](/d/wattprint-node?${datasource:queryparam}&${cluster:queryparam}): who has a node's power, by"
+            " which meters. [Workloads](/d/wattprint-workloads?${datasource:queryparam}&${cluster:queryparam}):"
+            " namespaces, pods, containers. [GPU](/d/wattprint-gpu?${datasource:queryparam}&${cluster:queryparam}):"
+            " cards and their waste. [Jobs](/d/wattprint-jobs?${datasource:queryparam}&${cluster:queryparam}): batch"
+            " jobs. [Carbon](/d/wattprint-carbon?${datasource:queryparam}&${cluster:queryparam}): cleaner hours and"
+            " places. [Models](/d/wattprint-models?${datasource:queryparam}&${cluster:queryparam}): grams per token,"
+            " request and step. [wattprint"
+            " itself](/d/wattprint-self?${datasource:queryparam}&${cluster:queryparam}): whether the figures can be"
+            " trusted.",
         )
     )

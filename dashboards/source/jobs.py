@@ -14,7 +14,7 @@ MISSING = "where jobs do run: do they have cgroups of their own? docs/jobs.md sa
 
 
 def picked(name, label, description, tag, others):
-    """A variable of the jobs that ran in the dashboard's time, narrowed by those before it."""
+    """A variable of the jobs that ran in the time shown, narrowed by the variables before it."""
     chosen = ", ".join(f'{each}=~"${each}"' for each in others)
     return variable(
         name, label, description, f"label_values(job:wattprint_energy_joules:increase1m{{{chosen}}}, {tag})"
@@ -65,7 +65,8 @@ def now(built):
     built.with_panel(
         number(
             "Power",
-            "IT power of these jobs, mean of five minutes: CPU time's share of CPU and memory, and the GPUs that they hold.",
+            "IT power of these jobs, mean of five minutes: CPU time's share of CPU and memory, and the GPUs that"
+            " they hold.",
             "watt",
             [query(f"sum(job:wattprint_power_watts:avg5m{{{J}}})", instant=True)],
             "no job ran in the last five minutes",
@@ -74,8 +75,8 @@ def now(built):
     built.with_panel(
         number(
             "Energy",
-            "IT energy of these jobs in the last hour, day and 30 days, over all of their nodes. Charge it, or show it to whom"
-            " it belongs.",
+            "IT energy of these jobs in the last hour, day and 30 days, over all of their nodes. Charge it, or show"
+            " it to whom it belongs.",
             "kwatth",
             windows("job", "wattprint_energy_kwh", J),
             NO_JOB,
@@ -85,7 +86,8 @@ def now(built):
     built.with_panel(
         number(
             "Emissions",
-            "Location-based grams of CO2 equivalent of these jobs, PUE included. Jobs that can wait belong in cleaner hours.",
+            "Location-based grams of CO2 equivalent of these jobs, PUE included. Jobs that can wait belong in"
+            " cleaner hours.",
             "massg",
             windows("job", "wattprint_emissions_grams", J),
             NO_JOB,
@@ -96,7 +98,8 @@ def now(built):
     built.with_panel(
         lines(
             "Power by partition",
-            "IT power of jobs by partition (queue). A partition that is always near zero ties up nodes that could be off.",
+            "IT power of jobs by partition (queue). A partition that is always near zero ties up nodes that could be"
+            " off.",
             "watt",
             [query(f"sum by (partition) (job:wattprint_power_watts:avg5m{{{J}}})", "partition {{partition}}")],
             NO_JOB,
@@ -142,9 +145,9 @@ def each(built):
     built.with_panel(
         rows(
             "Jobs of the last day",
-            "The fifty jobs with the most energy in the last day. Mean is over the minutes of the last hour in which the job"
-            " was there; nodes are those where it is now, none for a job that ended. A low GPU share on a GPU partition is a"
-            " job that wastes cards. Follow the link for one job.",
+            "The fifty jobs with the most energy in the last day. Mean is over the minutes of the last hour in which"
+            " the job was there; nodes are those where it is now, none for a job that ended. A low GPU share on a"
+            " GPU partition is a job that wastes cards. Follow the link for one job.",
             [
                 ("energy 1 d", "kwatth", top),
                 ("grams 1 d", "massg", recent(f"job:wattprint_emissions_grams:increase1d{{{J}}}") + f" and {top}"),
@@ -174,20 +177,23 @@ def each(built):
     built.with_panel(
         rows(
             "Jobs that train or serve a model",
-            "Jobs that say what they are (phase, model, variant), in the last hour. If the job counts its steps, the dashboard"
-            " of models has grams per step.",
+            "Jobs that say what they are (phase, model, variant), in the last hour. If the job counts its steps, the"
+            " dashboard of models has grams per step.",
             [
                 ("power", "watt", f"sum by ({by}) ({watts})"),
                 ("energy 1 h", "kwatth", f"sum by ({by}) ({energy})"),
                 ("grams 1 h", "massg", f"sum by ({by}) ({grams})"),
             ],
-            "no job of the last hour says its phase or model: set WATTPRINT_PHASE and WATTPRINT_MODEL in its environment",
+            "no job of the last hour says its phase or model: set WATTPRINT_PHASE and WATTPRINT_MODEL in its"
+            " environment",
             (24, 7),
             sort="energy 1 h",
             links=[
                 (
                     "model",
-                    link_of_cell("models", "This model", {"cluster": "cluster", "model": "model", "variant": "variant"}),
+                    link_of_cell(
+                        "models", "This model", {"cluster": "cluster", "model": "model", "variant": "variant"}
+                    ),
                 ),
                 (
                     "job_id",
@@ -215,8 +221,8 @@ def one(built):
     built.with_panel(
         lines(
             "Power by node, highest ten",
-            "IT power of the job on each of its nodes. One far below the others waits for them, or works for nobody: the job"
-            " may want fewer nodes.",
+            "IT power of the job on each of its nodes. One far below the others waits for them, or works for nobody:"
+            " the job may want fewer nodes.",
             "watt",
             [query(f"topk(10, sum by (cluster, instance) ({watts}))", "{{instance}}")],
             NO_JOB,
@@ -227,8 +233,8 @@ def one(built):
     built.with_panel(
         lines(
             "Power by state",
-            "Active did work; idle is the base power of what the job holds; parked is a GPU context that does none. Much idle or"
-            " parked: give cards back, or end the job.",
+            "Active did work; idle is the base power of what the job holds; parked is a GPU context that does none."
+            " Much idle or parked: give cards back, or end the job.",
             "watt",
             [query(f"sum by (state) ({watts})", "{{state}}")],
             NO_JOB,
@@ -251,7 +257,8 @@ def one(built):
     built.with_panel(
         number(
             "Embodied, 1 day",
-            "The last day's part of the emissions of making the hardware that these jobs had, beside their electricity's.",
+            "The last day's part of the emissions of making the hardware that these jobs had, beside their"
+            " electricity's.",
             "massg",
             [query(f"sum(sum_over_time(job:wattprint_embodied_emissions_grams:increase1m{{{J}}}[1d]))", instant=True)],
             "no job of these, or not configured: set embodied.enabled",
@@ -272,12 +279,12 @@ def gpus(built):
     built.with_panel(
         number(
             "GPUs given to jobs, and idle",
-            "Cards (or parts of cards) that jobs hold now, and those of them that are below a twentieth busy. Ask the owner of"
-            " an idle one whether the job hangs, or asked for too many.",
+            "Cards (or parts of cards) that jobs hold now, and those of them that are below a twentieth busy. Ask"
+            " the owner of an idle one whether the job hangs, or asked for too many.",
             "none",
             [
                 query(f"count({given})", "given", True),
-                query(f"count(({given} and {on_card} ({busy} < 0.05)))", "idle", True),
+                query(f"sum({given} * {on_card} group_left () ({busy} < bool 0.05))", "idle", True),
             ],
             "no job holds a GPU, or nobody told wattprint which: docs/jobs.md",
             (6, 9),
@@ -287,7 +294,8 @@ def gpus(built):
     built.with_panel(
         rows(
             "GPUs that jobs hold",
-            "Each card that was given to a job: how busy it is and what it draws. Follow the links to the card and the job.",
+            "Each card that was given to a job: how busy it is and what it draws. Follow the links to the card and"
+            " the job.",
             [
                 ("busy", "percentunit", f"{keep} ({given} * {on_card} group_left () {busy})"),
                 ("power", "watt", f"{keep} ({given} * {on_card} group_left () {drawn})"),
@@ -304,18 +312,15 @@ def gpus(built):
             ],
         )
     )
-    unused = f'{OF_NODE}, component="gpu", state=~"idle|parked"'
+    unused = f'wattprint_job_energy_joules_total{{{OF_NODE}, component="gpu", state=~"idle|parked"}}'
     built.with_panel(
         lines(
             "GPU power of jobs without work",
-            "Power of cards that jobs hold without use (idle), or with contexts that do nothing (parked). It is paid for and"
-            " emits: end what hangs, and ask for fewer cards.",
+            "Power of cards that jobs hold without use (idle), or with contexts that do nothing (parked). It is paid"
+            " for and emits: end what hangs, and ask for fewer cards.",
             "watt",
             [
-                query(
-                    f"sum by (state) (rate(wattprint_job_energy_joules_total{{{unused}}}[$__rate_interval]) {OF_ACCOUNT})",
-                    "{{state}}",
-                )
+                query(f"sum by (state) (rate({unused}[$__rate_interval]) {OF_ACCOUNT})", "{{state}}"),
             ],
             "no job holds a GPU without work",
             (8, 9),

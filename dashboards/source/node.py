@@ -1,8 +1,9 @@
 """One node, or a few: its power, who has it, by which meters it is known, and what it emits."""
 
-import parts
-from figures import recent, windows
-from parts import BLUE, ORANGE, VERMILION, board, cluster, lines, link_of_cell, number, query, row, rows, to
+from grafana_foundation_sdk.models import dashboard as model
+
+from figures import recent, tinted, windows
+from parts import BLUE, ORANGE, SKY, VERMILION, board, cluster, lines, link_of_cell, node, number, query, row, rows, to
 
 N = 'cluster=~"$cluster", instance=~"$node"'
 ON_METER = "on (cluster, instance, meter, domain, device)"
@@ -12,13 +13,12 @@ NO_RULES = "nothing recorded for this node: isn't it scraped, or are the recordi
 
 
 def build():
-    # The detail of thousands of nodes would cost much and say nothing, so there is no "all": the first node is shown.
-    which = parts.node().include_all(False).current(None)
     built = board(
         "node",
         "wattprint / Node",
-        "One node: its power by component and meter, who has it, its GPUs and its emissions.",
-        [cluster(), which],
+        "One node, or a few: power by component and meter, who has it, GPUs and emissions. Choose nodes above: of"
+        " thousands at once this says little and takes long.",
+        [cluster(), node()],
     )
     for part in (now, power, owners, devices, carbon):
         part(built)
@@ -39,8 +39,8 @@ def now(built):
     built.with_panel(
         number(
             "Energy",
-            "IT energy of the last hour, day and 30 days. If a window is far below what the power suggests, the node or the"
-            " rules were away for a part of it.",
+            "IT energy of the last hour, day and 30 days. If a window is far below what the power suggests, the node"
+            " or the rules were away for a part of it.",
             "kwatth",
             windows("node", "wattprint_energy_kwh", N),
             NO_RULES,
@@ -81,8 +81,8 @@ def power(built):
     built.with_panel(
         lines(
             "Power by component",
-            "CPU, memory, GPUs, and other: what a whole-node meter shows beyond them. A component that is missing has no"
-            " meter: see Meters.",
+            "CPU, memory, GPUs, and other: what a whole-node meter shows beyond them. A component that is missing"
+            " has no meter: see Meters.",
             "watt",
             [
                 query(
@@ -97,8 +97,8 @@ def power(built):
     built.with_panel(
         lines(
             "Power by kind of owner",
-            "Who it went to; it adds up to the power by component. Much idle: there is room for more work, or the node could"
-            " be switched off. Much unattributed: the dashboard of wattprint itself says why.",
+            "Who it went to; it adds up to the power by component. Much idle: there is room for more work, or the"
+            " node could be switched off. Much unattributed: the dashboard of wattprint itself says why.",
             "watt",
             [
                 query(
@@ -112,30 +112,32 @@ def power(built):
     )
     metered = f"rate(wattprint_meter_energy_joules_total{{{N}}}[$__rate_interval])"
     built.with_panel(
-        lines(
-            "Baseline and what is above it",
-            "Power of the chosen meters by domain, and the idle power (baseline) that wattprint learned or was told. What is"
-            " above the baseline is active and goes to workloads. A baseline close to the power of a busy node is wrong:"
-            " set it in [baseline].",
-            "watt",
-            [
-                query(f"sum by (domain) ({metered} and {ON_METER} {CHOSEN})", "{{domain}}"),
-                query(
-                    f"sum by (domain) (wattprint_meter_baseline_watts{{{N}}} and {ON_METER} {CHOSEN})",
-                    "{{domain}} baseline",
-                ),
-            ],
-            NO_NODE,
-            (10, 9),
+        baselines(
+            lines(
+                "Baseline and what is above it",
+                "Power of the chosen meters by domain, and the idle power (baseline) that wattprint learned or was"
+                " told. What is above the baseline is active and goes to workloads. A baseline close to the power of a busy"
+                " node is wrong: set it in [baseline].",
+                "watt",
+                [
+                    query(f"sum by (domain) ({metered} and {ON_METER} {CHOSEN})", "{{domain}}"),
+                    query(
+                        f"sum by (domain) (wattprint_meter_baseline_watts{{{N}}} and {ON_METER} {CHOSEN})",
+                        "{{domain}} baseline",
+                    ),
+                ],
+                NO_NODE,
+                (10, 9),
+            )
         )
     )
     named = f"* {ON_METER} group_left (quality, reason) wattprint_meter_info{{{N}}}"
     built.with_panel(
         rows(
             "Meters",
-            "Each meter, how good it is, and why it was chosen or not. Meters overlap, so they aren't added up. Up 0: its last"
-            " value wasn't believed or couldn't be read; wattprint check on the node says what to do. Resets and wraps are on"
-            " the dashboard of wattprint itself.",
+            "Each meter, how good it is, and why it was chosen or not. Meters overlap, so they aren't added up. Up"
+            " 0: its last value wasn't believed or couldn't be read; wattprint check on the node says what to do."
+            " Resets and wraps are on the dashboard of wattprint itself.",
             [
                 ("power", "watt", f"{metered} {named}"),
                 ("baseline", "watt", f"wattprint_meter_baseline_watts{{{N}}} {named}"),
@@ -151,14 +153,21 @@ def power(built):
     )
 
 
+def baselines(panel):
+    """Each domain's baseline in the colour of its power, dashed."""
+    tinted(panel, {"package": BLUE, "package baseline": BLUE, "dram baseline": SKY, "gpu baseline": ORANGE})
+    dashed = {"fill": "dash", "dash": [10, 10]}
+    return panel.override_by_regexp(".+ baseline", [model.DynamicConfigValue(id_val="custom.lineStyle", value=dashed)])
+
+
 def owners(built):
     built.with_row(row("Who has it"))
     containers = f"wattprint_container_power_watts{{{N}}}"
     built.with_panel(
         rows(
             "Containers",
-            "The ten containers with the highest power in the last tick. Without a namespace: outside Kubernetes. Follow the"
-            " link to their history, and to the pods beside them.",
+            "The ten containers with the highest power in the last tick. Without a namespace: outside Kubernetes."
+            " Follow the link to their history, and to the pods beside them.",
             [
                 (
                     "power",
@@ -183,8 +192,8 @@ def owners(built):
     built.with_panel(
         rows(
             "Processes",
-            "The ten processes with the highest power in the last tick; they are part of their container or unit. Only those"
-            " that use most are exported. Look here when a container's power surprises you.",
+            "The ten processes with the highest power in the last tick; they are part of their container or unit."
+            " Only those that use most are exported. Look here when a container's power surprises you.",
             [
                 (
                     "power",
@@ -201,8 +210,8 @@ def owners(built):
     built.with_panel(
         rows(
             "Services",
-            "The ten systemd units with the highest power in the last tick. A daemon near the top that should be quiet is"
-            " worth a look at its log.",
+            "The ten systemd units with the highest power in the last tick. A daemon near the top that should be"
+            " quiet is worth a look at its log.",
             [("power", "watt", f"topk(10, sum by (instance, unit) (wattprint_unit_power_watts{{{N}}}))")],
             "no systemd unit was seen on this node",
             (8, 8),
@@ -214,8 +223,8 @@ def owners(built):
     built.with_panel(
         rows(
             "Batch jobs",
-            "The ten batch jobs with the highest power on this node in the last tick. Follow the link for the whole job, on all"
-            " of its nodes.",
+            "The ten batch jobs with the highest power on this node in the last tick. Follow the link for the whole"
+            " job, on all of its nodes.",
             [("power", "watt", f"topk(10, sum by (instance, manager, job_id, job_name, user) ({jobs}))")],
             "no batch job runs on this node",
             (8, 8),
@@ -244,8 +253,9 @@ def devices(built):
     built.with_panel(
         rows(
             "GPUs of this node",
-            "Each card: power, its share of the limit, how busy the driver says it is, memory in use, and whether it answers."
-            " Busy 0 with memory in use is a parked context; power at the limit is throttled. Follow the link to who has it.",
+            "Each card: power, its share of the limit, how busy the driver says it is, memory in use, and whether it"
+            " answers. Busy 0 with memory in use is a parked context; power at the limit is throttled. Follow the"
+            " link to who has it.",
             [
                 ("power", "watt", f"wattprint_gpu_power_watts{{{N}}} {named}"),
                 (
@@ -273,8 +283,8 @@ def carbon(built):
     built.with_panel(
         lines(
             "Emissions an hour by component",
-            "Location-based grams of CO2 equivalent an hour, PUE included. It moves with power and with the grid: compare with"
-            " the factor beside it.",
+            "Location-based grams of CO2 equivalent an hour, PUE included. It moves with power and with the grid:"
+            " compare with the factor beside it.",
             "massg",
             [query(f"sum by (component) (node:wattprint_emissions_grams:increase1m{{{N}}}) * 60", "{{component}}")],
             "no emissions yet: no factor of the grid is known for this node, or the recording rules are missing",
@@ -286,8 +296,9 @@ def carbon(built):
     built.with_panel(
         lines(
             "Factor of the grid in force",
-            "Grams of CO2 equivalent per kilowatt-hour, by zone, source and quality. Quality static is a yearly mean that knows"
-            " no hours: configure a live source. Stale means that the source is silent: look at the age, and at the fetches.",
+            "Grams of CO2 equivalent per kilowatt-hour, by zone, source and quality. Quality static is a yearly mean"
+            " that knows no hours: configure a live source. Stale means that the source is silent: look at the age,"
+            " and at the fetches.",
             "suffix: g/kWh",
             [query(f"avg by (grid_zone, provider, quality) ({factor})", "{{grid_zone}} {{provider}} {{quality}}")],
             "no factor is known: set carbon.zone in wattprint's configuration",
@@ -298,8 +309,8 @@ def carbon(built):
     built.with_panel(
         number(
             "Age of the factor",
-            "Time since the source of the factor was last heard; only live sources have one. Hours: look at the grid fetches"
-            " on the dashboard of wattprint itself.",
+            "Time since the source of the factor was last heard; only live sources have one. Hours: look at the grid"
+            " fetches on the dashboard of wattprint itself.",
             "s",
             [query(f"max(wattprint_grid_carbon_intensity_age_seconds{{{N}}})", instant=True)],
             "the factor isn't live: it is a yearly mean or a constant",
@@ -310,8 +321,8 @@ def carbon(built):
     built.with_panel(
         number(
             "PUE",
-            "Power usage effectiveness that turns IT energy into the site's. It is 1 where none is configured, and grams leave"
-            " cooling and losses out then: set carbon.pue.",
+            "Power usage effectiveness that turns IT energy into the site's. It is 1 where none is configured, and"
+            " grams leave cooling and losses out then: set carbon.pue.",
             "none",
             [
                 query(f"avg(wattprint_pue_ratio{{{N}}})", "in force", True),
@@ -324,8 +335,9 @@ def carbon(built):
     built.with_panel(
         number(
             "Embodied and market-based, 1 day",
-            "The last day's part of the emissions of making this hardware, and the market-based view of its electricity. They"
-            " are other scopes than the location-based grams: never add location-based and market-based ones.",
+            "The last day's part of the emissions of making this hardware, and the market-based view of its"
+            " electricity. They are other scopes than the location-based grams: never add location-based and"
+            " market-based ones.",
             "massg",
             [
                 query(
@@ -348,8 +360,9 @@ def carbon(built):
     built.with_panel(
         number(
             "Share without work or owner",
-            "Share of the power now that is idle, and that has no known owner. Idle above a half: give the node more work or"
-            " switch it off. Unattributed above a twentieth: the dashboard of wattprint itself names the reasons.",
+            "Share of the power now that is idle, and that has no known owner. Idle above a half: give the node more"
+            " work or switch it off. Unattributed above a twentieth: the dashboard of wattprint itself names the"
+            " reasons.",
             "percentunit",
             [query(f"sum by (kind) ({wasted}) / scalar(sum({owner.format(N)}))", "{{kind}}", True)],
             NO_NODE,

@@ -27,13 +27,15 @@ def trust(built):
     built.with_panel(
         number(
             "Nodes",
-            "Nodes that answer, and those that did within the last hour but don't now. Lost ones: look at the daemon's log and"
-            " at Prometheus' targets.",
+            "Nodes that answer, and those that did within the last hour but don't now. Lost ones: look at the"
+            " daemon's log and at Prometheus' targets.",
             "none",
             [
                 query(f"count(wattprint_build_info{{{N}}})", "answer", True),
                 query(
-                    f"count({known} unless on (cluster, instance) wattprint_build_info{{{N}}}) or vector(0)", "lost", True
+                    f"count({known} unless on (cluster, instance) wattprint_build_info{{{N}}}) or vector(0)",
+                    "lost",
+                    True,
                 ),
             ],
             NO_NODE,
@@ -43,8 +45,8 @@ def trust(built):
     built.with_panel(
         number(
             "Oldest sample",
-            "Age of the oldest last sample. Above some scrape intervals, a daemon stands still: its counters don't move and the"
-            " energy meanwhile may be lost. Look at Tick, and at stuck calls.",
+            "Age of the oldest last sample. Above some scrape intervals, a daemon stands still: its counters don't"
+            " move and the energy meanwhile may be lost. Look at Tick, and at stuck calls.",
             "s",
             [query(f"max(time() - wattprint_sample_timestamp_seconds{{{N}}})", instant=True)],
             NO_NODE,
@@ -57,8 +59,8 @@ def trust(built):
     built.with_panel(
         number(
             "Owners less node",
-            "Energy of all owners less energy of the node, on the node where it differs most. Every joule has an owner, so this"
-            " is 0 but for rounding of a scrape's decimals. Anything else is a fault: report it.",
+            "Energy of all owners less energy of the node, on the node where it differs most. Every joule has an"
+            " owner, so this is 0 but for rounding of a scrape's decimals. Anything else is a fault: report it.",
             "joule",
             [query(f"max(abs({owners} - {nodes}))", instant=True)],
             NO_NODE,
@@ -71,8 +73,8 @@ def trust(built):
     built.with_panel(
         number(
             "Unattributed, 1 hour",
-            "Share of the last hour's energy of these clusters that no owner was found for. Above a twentieth: see Unattributed"
-            " by reason.",
+            "Share of the last hour's energy of these clusters that no owner was found for. Above a twentieth: see"
+            " Unattributed by reason.",
             "percentunit",
             [query(f"{unowned} / sum(sum_over_time({kinds}{{{C}}}[1h]))", instant=True)],
             "nothing recorded in the last hour: are the recording rules there?",
@@ -83,8 +85,8 @@ def trust(built):
     built.with_panel(
         number(
             "Collectors that fail",
-            "Collectors that didn't get all that they looked for in the last tick, on all nodes. See Collectors: nvml fails by"
-            " design on nodes without NVIDIA's driver.",
+            "Collectors that didn't get all that they looked for in the last tick, on all nodes. See Collectors:"
+            " nvml fails by design on nodes without NVIDIA's driver.",
             "none",
             [query(f"count(wattprint_collector_success{{{N}}} == 0) or vector(0)", instant=True)],
             NO_NODE,
@@ -93,8 +95,8 @@ def trust(built):
     built.with_panel(
         number(
             "Rules cover",
-            "Share of the last day and 30 days that the recording rules know of, of the worst cluster. Below 1: Prometheus or"
-            " its rules stood still, or are younger; sums over these windows are too low.",
+            "Share of the last day and 30 days that the recording rules know of, of the worst cluster. Below 1:"
+            " Prometheus or its rules stood still, or are younger; sums over these windows are too low.",
             "percentunit",
             [
                 query(f"min({recent(f'cluster:wattprint_covered:ratio1d{{{C}}}')})", "1 day", True),
@@ -113,8 +115,8 @@ def sources(built):
     built.with_panel(
         rows(
             "Collectors",
-            "Share of nodes on which each collector got all that it looked for, nodes on which it didn't, and its slowest tick."
-            " On nodes without NVIDIA's driver nvml fails by design: switch it off there, or leave it.",
+            "Share of nodes on which each collector got all that it looked for, nodes on which it didn't, and its"
+            " slowest tick. On nodes without NVIDIA's driver nvml fails by design: switch it off there, or leave it.",
             [
                 ("succeed", "percentunit", f"avg by (collector) ({success})"),
                 ("nodes failing", "none", f"count by (collector) ({success} == 0)"),
@@ -128,8 +130,9 @@ def sources(built):
     built.with_panel(
         rows(
             "Why collectors fail",
-            "The last error of each collector that fails, with the number of nodes that say the same. wattprint check on such a"
-            " node says what to do. For nvml, no driver is the normal state of a node without NVIDIA's GPUs.",
+            "The last error of each collector that fails, with the number of nodes that say the same. wattprint"
+            " check on such a node says what to do. For nvml, no driver is the normal state of a node without"
+            " NVIDIA's GPUs.",
             [("nodes", "none", f"count by (collector, reason) (wattprint_collector_last_error_info{{{N}}})")],
             "no collector fails",
             (8, 9),
@@ -139,7 +142,8 @@ def sources(built):
     built.with_panel(
         rows(
             "Where collectors fail",
-            "Up to a hundred nodes with a collector that fails; nvml is left out. Follow the link to the node's meters.",
+            "Up to a hundred nodes with a collector that fails; nvml is left out. Follow the link to the node's"
+            " meters.",
             [
                 (
                     "failing",
@@ -162,9 +166,9 @@ def sources(built):
     built.with_panel(
         rows(
             "Meters",
-            "Meters by reader, domain and quality, why they are used or not, and how many are up. Modelled says that nothing"
-            " better could be read: wattprint check names the missing right or module. Down: the last value was not"
-            " believable, or couldn't be read.",
+            "Meters by reader, domain and quality, why they are used or not, and how many are up. Modelled says that"
+            " nothing better could be read: wattprint check names the missing right or module. Down: the last value"
+            " was not believable, or couldn't be read.",
             [
                 ("meters", "none", f"count {by} (wattprint_meter_info{{{N}}})"),
                 ("up", "none", f"sum {by} (wattprint_meter_up{{{N}}} {named})"),
@@ -177,8 +181,8 @@ def sources(built):
     built.with_panel(
         lines(
             "Resets and wraps of meters",
-            "Times that a meter's counter jumped, so that an interval was left out (reset), or passed its end (wrap; normal"
-            " for RAPL). Many resets: a driver is reloaded, or the meter is broken.",
+            "Times that a meter's counter jumped, so that an interval was left out (reset), or passed its end (wrap;"
+            " normal for RAPL). Many resets: a driver is reloaded, or the meter is broken.",
             "none",
             [
                 query(
@@ -201,9 +205,9 @@ def missing(built):
     built.with_panel(
         lines(
             "Unattributed by reason",
-            "Power that no owner was found for. no_evidence: nothing says who used it, as with a whole-node meter's rest;"
-            " unknown_process: a GPU's process isn't known here; pid_namespace: run wattprint in the host's pid namespace;"
-            " outage: a meter was away and came back.",
+            "Power that no owner was found for. no_evidence: nothing says who used it, as with a whole-node meter's"
+            " rest; unknown_process: a GPU's process isn't known here; pid_namespace: run wattprint in the host's"
+            " pid namespace; outage: a meter was away and came back.",
             "watt",
             [
                 query(
@@ -219,8 +223,8 @@ def missing(built):
     built.with_panel(
         lines(
             "Series dropped",
-            "Series a second that a cap kept out, by group. Above 0 workloads are missing from the figures (their energy isn't"
-            " lost to the node's): raise limits.* of wattprint, or find out who makes so many.",
+            "Series a second that a cap kept out, by group. Above 0 workloads are missing from the figures (their"
+            " energy isn't lost to the node's): raise limits.* of wattprint, or find out who makes so many.",
             "short",
             [
                 query(
@@ -234,13 +238,13 @@ def missing(built):
     built.with_panel(
         lines(
             "Calls to GPU drivers that are stuck",
-            "For how long a call hasn't returned, the five longest; 0 is none. Seconds and rising: the card or its driver hangs."
-            " The other cards go on; look at the kernel's log, drain the node and reset the card.",
+            "For how long a call hasn't returned, the five longest; 0 is none. Seconds and rising: the card or its"
+            " driver hangs. The other cards go on; look at the kernel's log, drain the node and reset the card.",
             "s",
             [
                 query(
                     f"topk(5, max by (instance, gpu) (wattprint_gpu_call_stuck_seconds{{{N}}}))",
-                    "{{instance}} {{gpu}}",
+                    "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
@@ -251,8 +255,8 @@ def missing(built):
     built.with_panel(
         rows(
             "Limits of GPU figures",
-            "What keeps cards from better figures, and why, with the number of cards. Most reasons are a right or a driver"
-            " version: wattprint check on the node says which.",
+            "What keeps cards from better figures, and why, with the number of cards. Most reasons are a right or a"
+            " driver version: wattprint check on the node says which.",
             [("cards", "none", f"count by (what, reason) (wattprint_gpu_limitation_info{{{N}}})")],
             "nothing limits the GPU figures, or no GPU is watched",
             (12, 8),
@@ -262,13 +266,13 @@ def missing(built):
     built.with_panel(
         lines(
             "Failed readings of GPUs",
-            "Readings a second that failed and calls that hung, the five worst cards. Now and then is harmless; a steady rate is"
-            " a card that is about to be lost.",
+            "Readings a second that failed and calls that hung, the five worst cards. Now and then is harmless; a"
+            " steady rate is a card that is about to be lost.",
             "short",
             [
                 query(
                     f"topk(5, sum by (instance, gpu) (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
-                    "{{instance}} {{gpu}}",
+                    "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
@@ -283,8 +287,8 @@ def carbon(built):
     built.with_panel(
         lines(
             "Fetches of the grid's factors",
-            "Rounds of requests to live sources an hour, by how they went. Failures for hours: the key expired, the source is"
-            " down, or the network forbids it. wattprint goes on with older, then worse factors meanwhile.",
+            "Rounds of requests to live sources an hour, by how they went. Failures for hours: the key expired, the"
+            " source is down, or the network forbids it. wattprint goes on with older, then worse factors meanwhile.",
             "none",
             [
                 query(
@@ -304,8 +308,8 @@ def carbon(built):
     built.with_panel(
         rows(
             "Sources that are live",
-            "For each live source and zone, how long ago it last brought a value: on the node where that is longest, and on the"
-            " one where it is shortest. Hours on one node only: that node's network.",
+            "For each live source and zone, how long ago it last brought a value: on the node where that is longest,"
+            " and on the one where it is shortest. Hours on one node only: that node's network.",
             [("oldest", "s", f"max {by} (time() - {told})"), ("newest", "s", f"min {by} (time() - {told})")],
             "no live source is configured, or none has answered yet",
             (8, 8),
@@ -315,8 +319,8 @@ def carbon(built):
     built.with_panel(
         rows(
             "Factors in force, PUE",
-            "Nodes by the zone, source and quality of their factor, their mean PUE, and those where PUE is told rather than"
-            " taken for 1. Static: a yearly mean that knows no hours. Not all told: set carbon.pue.",
+            "Nodes by the zone, source and quality of their factor, their mean PUE, and those where PUE is told"
+            " rather than taken for 1. Static: a yearly mean that knows no hours. Not all told: set carbon.pue.",
             [
                 ("nodes", "none", f"count {quality} (wattprint_grid_carbon_intensity_grams_per_kwh{{{N}}})"),
                 (
@@ -356,8 +360,8 @@ def costs(built):
     built.with_panel(
         lines(
             "Tick, slowest five",
-            "What one sample of the node took. Near sample.interval, figures are late: raise the interval, or switch collectors"
-            " off that take long (see Collectors).",
+            "What one sample of the node took. Near sample.interval, figures are late: raise the interval, or switch"
+            " collectors off that take long (see Collectors).",
             "s",
             [query(f"topk(5, max by (instance) (wattprint_sample_duration_seconds{{{N}}}))", "{{instance}}")],
             NO_NODE,
@@ -367,7 +371,8 @@ def costs(built):
     built.with_panel(
         lines(
             "CPU of wattprint, highest five",
-            "CPU time of the daemon, in cores. Above a few hundredths: many processes or a short sample.interval; lengthen it.",
+            "CPU time of the daemon, in cores. Above a few hundredths: many processes or a short sample.interval;"
+            " lengthen it.",
             "percentunit",
             [
                 query(
@@ -383,8 +388,8 @@ def costs(built):
     built.with_panel(
         lines(
             "Memory of wattprint, highest five",
-            "Resident memory of the daemon. It follows the number of workloads and processes and has caps (limits.*); steady"
-            " growth beyond them is a fault: report it.",
+            "Resident memory of the daemon. It follows the number of workloads and processes and has caps"
+            " (limits.*); steady growth beyond them is a fault: report it.",
             "bytes",
             [query(f"topk(5, sum by (instance) (process_resident_memory_bytes{{{N}}} {OURS}))", "{{instance}}")],
             NO_NODE,
@@ -394,7 +399,8 @@ def costs(built):
     built.with_panel(
         lines(
             "Scrapes, slowest five",
-            "What Prometheus took to scrape the daemon. Seconds: the network, or too many series; scrapes never touch hardware.",
+            "What Prometheus took to scrape the daemon. Seconds: the network, or too many series; scrapes never"
+            " touch hardware.",
             "s",
             [query(f"topk(5, max by (instance) (scrape_duration_seconds{{{N}}} {OURS}))", "{{instance}}")],
             NO_NODE,
@@ -404,8 +410,8 @@ def costs(built):
     built.with_panel(
         lines(
             "Samples of a scrape, most five, and of all nodes",
-            "Samples of a scrape. The sum times the days of retention is what Prometheus stores: lower limits.* or drop families"
-            " where that is too much.",
+            "Samples of a scrape. The sum times the days of retention is what Prometheus stores: lower limits.* or"
+            " drop families where that is too much.",
             "short",
             [
                 query(f"topk(5, max by (instance) (scrape_samples_scraped{{{N}}} {OURS}))", "{{instance}}"),
