@@ -116,8 +116,8 @@ def power(built):
             lines(
                 "Baseline and what is above it",
                 "Power of the chosen meters by domain, and the idle power (baseline) that wattprint learned or was"
-                " told. What is above the baseline is active and goes to workloads. A baseline close to the power of a busy"
-                " node is wrong: set it in [baseline].",
+                " told. What is above the baseline is active and goes to workloads. A baseline close to the power of a"
+                " busy node is wrong: set it in [baseline].",
                 "watt",
                 [
                     query(f"sum by (domain) ({metered} and {ON_METER} {CHOSEN})", "{{domain}}"),
