@@ -9,9 +9,15 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+import fleet
+import jobs
+import node
 import wattprint_self
 
 BOARDS = {
+    "fleet": fleet,
+    "node": node,
+    "jobs": jobs,
     "wattprint": wattprint_self,
 }
 OUTPUT = Path(__file__).resolve().parent.parent
