@@ -10,13 +10,17 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 import fleet
+import gpu
 import jobs
 import node
 import wattprint_self
+import workloads
 
 BOARDS = {
     "fleet": fleet,
     "node": node,
+    "workloads": workloads,
+    "gpu": gpu,
     "jobs": jobs,
     "wattprint": wattprint_self,
 }
