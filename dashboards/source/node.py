@@ -145,7 +145,7 @@ def power(built):
             ],
             "no meter: this node isn't scraped, or no collector of meters is on",
             (14, 9),
-            hidden=("cluster",),
+            hidden=("cluster", "job"),
             names={"instance": "node"},
             sort="power",
             links=[("meter", link_of_cell("self", "Resets and wraps of this node's meters", {"node": "instance"}))],
@@ -177,13 +177,13 @@ def owners(built):
             ],
             "no container runs on this node",
             (14, 9),
-            hidden=("cluster",),
+            hidden=("cluster", "job"),
             names={"instance": "node"},
             sort="power",
             links=[
                 (
                     "namespace",
-                    link_of_cell("workloads", "Its workloads", {"node": "instance", "namespace": "namespace"}),
+                    link_of_cell("workloads", "Its workloads", {"namespace": "namespace"}),
                 )
             ],
         )
@@ -270,7 +270,7 @@ def devices(built):
             ],
             "no GPU on this node, or its driver can't be asked",
             (24, 8),
-            hidden=("cluster",),
+            hidden=("cluster", "job"),
             names={"instance": "node"},
             sort="power",
             links=[("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "gpu"}))],
