@@ -3,8 +3,9 @@
 
 CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
-TEST_TOOLS = prometheus:promtool gcc:cc munge:munged slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch \
-  podman:podman runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
+TEST_TOOLS = prometheus:promtool prometheus-alertmanager:prometheus-alertmanager gcc:cc munge:munged \
+  slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
 
 .PHONY: run test test-gpu lint bench audit tools
 
