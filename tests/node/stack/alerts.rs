@@ -130,7 +130,7 @@ fn has(labels: &Value, wanted: &[(&str, &str)]) -> bool {
 
 /// Waits until an alert with these labels is held back because of one with those.
 pub(super) fn until_inhibited(alertmanager: &Alertmanager, labels: &[(&str, &str)], by: &[(&str, &str)]) {
-    wait_for(&format!("{labels:?} to be held back by {by:?}"), PATIENCE, || {
+    super::paced(&format!("{labels:?} to be held back by {by:?}"), PATIENCE, || {
         let alerts = alertmanager.alerts();
         let sources: Vec<&Value> = alerts
             .iter()

@@ -102,13 +102,13 @@ pub(super) fn faults(prometheus: &Prometheus, mut is_over: impl FnMut() -> bool)
     let (mut asks, mut faults) = (Vec::new(), Vec::new());
     let boards = files_of("dashboards", "json");
     assert!(!boards.is_empty());
-    crate::wait_for("all answers", super::LIMIT, || {
+    super::paced("all answers", super::LIMIT, || {
         (asks, faults) = gather(prometheus, &boards);
         (faults.is_empty() || is_over()).then_some(())
     });
     let unsettled = faults;
     let mut left = asks;
-    crate::wait_for("all answers", super::LIMIT, || {
+    super::paced("all answers", super::LIMIT, || {
         left.retain(|ask| ask.fault(prometheus).is_some());
         (left.is_empty() || is_over()).then_some(())
     });

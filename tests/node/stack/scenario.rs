@@ -262,7 +262,7 @@ fn gpu_cards(pods: &mut Pods<'_>) -> Vec<Device> {
         pods.steady(&work("serving", ("Deployment", "llama-int8"), QUANTIZED, llama("quantized"), 30));
     pods.steady(&work("lab", ("Deployment", "notebook"), "notebook-5d9c7f6b8-idle0", ["", "", ""], 5));
     let parked = pods.steady(&work("lab", ("Deployment", "demo"), "demo-5d9c7f6b8-park0", ["", "", ""], 5));
-    let slices = ["mig-a", "mig-b"].map(|name| {
+    let slices = [SLICE, "mig-b"].map(|name| {
         pods.steady(&work("research", ("StatefulSet", name), name, ["bert", "", "inference"], 20))
     });
     let train = ["baseline", "distilled"].map(|variant| {
@@ -307,6 +307,7 @@ fn gpu_cards(pods: &mut Pods<'_>) -> Vec<Device> {
 /// The pods whose work is counted.
 pub(super) const BASELINE: &str = "llama-5d9c7f6b8-base0";
 pub(super) const QUANTIZED: &str = "llama-int8-5d9c7f6b8-int80";
+pub(super) const SLICE: &str = "mig-a";
 pub(super) const TRAINING: &str = "train-resnet-a1b2c";
 
 /// A kubelet that gave the cards away.
@@ -328,7 +329,7 @@ fn kubelet(directory: &Path) -> Kubelet {
         pod("serving", QUANTIZED, "main", shared, &[&replicas[1]]),
         pod("lab", "notebook-5d9c7f6b8-idle0", "main", gpu, &[&uuid(1)]),
         pod("lab", "demo-5d9c7f6b8-park0", "main", gpu, &[&uuid(2)]),
-        pod("research", "mig-a", "main", mig, &[&slices[0]]),
+        pod("research", SLICE, "main", mig, &[&slices[0]]),
         pod("research", "mig-b", "main", mig, &[&slices[1]]),
         pod("training", TRAINING, "main", gpu, &[&uuid(4), &uuid(5), &uuid(LOST)]),
         pod("training", "train-distilled-p9q8r", "main", gpu, &[&uuid(6)]),
