@@ -1,7 +1,9 @@
 //! The whole stack: real Prometheus and Alertmanager, two daemons, and all rules, dashboards and alerts of this repository.
 
 mod alerts;
+mod batch_node;
 mod expressions;
+mod gpu_node;
 mod rig;
 mod scenario;
 mod sums;
@@ -16,8 +18,9 @@ use crate::daemon::{PATIENCE, free_port};
 use crate::wait_for;
 
 use alerts::{Webhook, until_inhibited};
+use gpu_node::{BASELINE, QUANTIZED, SLICE, TRAINING};
 use rig::{Alertmanager, Prometheus, Series, files_of, hastened, serve};
-use scenario::{BASELINE, BATCH_NODE, GPU_NODE, LOST, Nodes, QUANTIZED, SLICE, TRAINING};
+use scenario::{BATCH_NODE, GPU_NODE, LOST, Nodes};
 
 /// The base minutes run once a minute, and what is made of them a minute later; a busy machine may take its time.
 const LIMIT: Duration = Duration::from_secs(270);
@@ -224,8 +227,8 @@ fn dashboards_rules_and_alerts_hold_on_real_servers() {
     stack.webhook.until("platform", "firing", &lost).assert_grouped_by(&["alertname", "cluster"]);
 
     stack.until_some(
-        "three base minutes",
-        "count_over_time(cluster:wattprint_energy_joules:increase1m[10m]) >= 3",
+        "two base minutes",
+        "count_over_time(cluster:wattprint_energy_joules:increase1m[10m]) >= 2",
     );
     let mut faults = expressions::faults(&stack.prometheus, || stack.is_over());
     faults.extend(paced("the rules", LIMIT, || {
@@ -256,6 +259,11 @@ fn alerts_come_and_go(stack: &mut Stack) {
     let idle = [("alertname", "WattprintGpuAllocatedIdle"), ("namespace", "lab"), ("gpu", "1")];
     let notified = webhook.until("carbon", "firing", &idle);
     notified.assert_grouped_by(&["alertname", "cluster", "namespace"]);
+    notified.assert_told();
+
+    let near = [("alertname", "WattprintGpuPowerNearLimit"), ("instance", GPU_NODE), ("severity", "info")];
+    let notified = webhook.until("digest", "firing", &near);
+    notified.assert_grouped_by(&["cluster"]);
     notified.assert_told();
 
     nodes.end_batch();

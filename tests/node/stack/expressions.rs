@@ -9,9 +9,11 @@ use super::rig::{Prometheus, Series, files_of};
 /// How far back time series are looked at, in minutes.
 const SPAN: f64 = 3.0;
 
+type Excuse = (&'static str, &'static str, &'static str, &'static str);
+
 /// What may be empty here: the dashboard's uid, the panel's title (that of the annotation), its query (empty: any), and why. Such
 /// a panel must say what its emptiness means.
-const MAY_BE_EMPTY: &[(&str, &str, &str, &str)] = &[(
+const MAY_BE_EMPTY: &[Excuse] = &[(
     "*",
     "Intensity changes by a quarter",
     "",
@@ -31,6 +33,8 @@ pub(super) struct Ask {
     /// Whether it is drawn over time.
     is_drawn: bool,
     no_value: String,
+    /// Whether single values are chosen, which need not meet: the query must be understood, and may be empty.
+    is_narrow: bool,
     expr: String,
 }
 
@@ -40,6 +44,9 @@ impl Ask {
         let told = |what: String| {
             Some(format!("{} / {} / {}: {what}\n    {}", self.board, self.panel, self.letter, self.expr))
         };
+        if self.is_narrow {
+            return prometheus.try_query(&self.expr).err().and_then(told);
+        }
         let mut answers = vec![("now", prometheus.try_query(&self.expr))];
         if self.is_drawn {
             answers.push(("over time", prometheus.try_range(&self.expr, SPAN)));
@@ -66,12 +73,13 @@ impl Ask {
 
     /// Why it may be empty.
     fn excuse(&self) -> Option<&'static str> {
-        let fits = |(board, panel, letter, _): &&(&str, &str, &str, &str)| {
-            (*board == "*" || *board == self.board)
-                && *panel == self.panel
-                && (letter.is_empty() || *letter == self.letter)
-        };
-        MAY_BE_EMPTY.iter().find(fits).map(|(.., why)| *why)
+        MAY_BE_EMPTY.iter().find(|excuse| self.is_meant_by(excuse)).map(|(.., why)| *why)
+    }
+
+    fn is_meant_by(&self, (board, panel, letter, _): &Excuse) -> bool {
+        (*board == "*" || *board == self.board)
+            && *panel == self.panel
+            && (letter.is_empty() || *letter == self.letter)
     }
 
     fn may_exceed_one(&self) -> bool {
@@ -121,20 +129,28 @@ fn gather(prometheus: &Prometheus, boards: &[(String, String)]) -> (Vec<Ask>, Ve
     for (file, text) in boards {
         let board: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let uid = text_of(&board["uid"]);
-        let mut values = known();
+        let (mut values, mut narrow) = (known(), known());
         for variable in items(&board["templating"]["list"]) {
             let name = text_of(&variable["name"]);
             match value_of(prometheus, variable, &values) {
-                Ok(value) => drop(values.insert(name, value)),
+                Ok((value, first)) => {
+                    narrow.insert(name.clone(), first);
+                    values.insert(name, value);
+                }
                 Err(error) => faults.push(format!("{uid} / variable {name}: {error}")),
             }
         }
         for ask in annotations(&board, &uid).into_iter().chain(panels(&board["panels"], &uid)) {
-            match filled(&ask.expr, &values) {
-                Ok(expr) => asks.push(Ask { expr, ..ask }),
-                Err(error) => faults.push(format!("{uid} / {} / {}: {error}", ask.panel, ask.letter)),
+            for (values, is_narrow) in [(&values, false), (&narrow, true)] {
+                match filled(&ask.expr, values) {
+                    Ok(expr) => asks.push(Ask { expr, is_narrow, ..ask.clone() }),
+                    Err(error) => faults.push(format!("{uid} / {} / {}: {error}", ask.panel, ask.letter)),
+                }
             }
         }
+    }
+    for excuse in MAY_BE_EMPTY.iter().filter(|excuse| !asks.iter().any(|ask| ask.is_meant_by(excuse))) {
+        faults.push(format!("{} / {} may be empty, but isn't there", excuse.0, excuse.1));
     }
     (asks, faults)
 }
@@ -149,6 +165,7 @@ fn annotations(board: &Value, uid: &str) -> Vec<Ask> {
             unit: String::new(),
             is_drawn: true,
             no_value: String::new(),
+            is_narrow: false,
             expr: expr.to_owned(),
         })
     };
@@ -169,6 +186,7 @@ fn panels(list: &Value, uid: &str) -> Vec<Ask> {
                 unit: unit_of(panel, target, &letter).unwrap_or_else(|| text_of(&defaults["unit"])),
                 is_drawn: target["instant"] != true && panel["type"] == "timeseries",
                 no_value: text_of(&defaults["noValue"]),
+                is_narrow: false,
                 expr: expr.to_owned(),
                 letter,
             });
@@ -209,16 +227,16 @@ fn known() -> BTreeMap<String, String> {
     values.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// What a variable stands for when nothing was chosen: "all" where there is that, else the first of its values.
+/// What a variable stands for when nothing was chosen: "all" where there is that, else the first of its values. And that value.
 fn value_of(
     prometheus: &Prometheus,
     variable: &Value,
     values: &BTreeMap<String, String>,
-) -> Result<String, String> {
+) -> Result<(String, String), String> {
     let query =
         variable["query"].as_str().or_else(|| variable["query"]["query"].as_str()).unwrap_or_default();
     let found: Vec<String> = match variable["type"].as_str() {
-        Some("datasource") => return Ok("prometheus".to_owned()),
+        Some("datasource") => return Ok(("prometheus".to_owned(), "prometheus".to_owned())),
         Some("query") => found(prometheus, &filled(query, values)?)?,
         // Written as "text : value", with commas between.
         Some("custom" | "interval") => query
@@ -231,11 +249,12 @@ fn value_of(
     let found: Vec<String> = found.into_iter().filter(|value| !value.is_empty()).collect();
     let first = found.first().ok_or_else(|| format!("nothing fits {query}"))?;
     let chosen = variable["current"]["value"].as_str().filter(|value| found.iter().any(|each| each == value));
-    Ok(match variable["allValue"].as_str() {
+    let all = match variable["allValue"].as_str() {
         Some(all) if variable["includeAll"] == true => all.to_owned(),
         _ if variable["includeAll"] == true => format!("({})", found.join("|")),
         _ => chosen.unwrap_or(first).to_owned(),
-    })
+    };
+    Ok((all, first.clone()))
 }
 
 /// The values of a query of a variable.
