@@ -7,7 +7,14 @@ TEST_TOOLS = prometheus:promtool prometheus-alertmanager:prometheus-alertmanager
   slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
   runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
 
-.PHONY: run test test-gpu lint bench audit tools
+# The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
+# Grafana that they are compared with.
+VENV = target/dashboards-venv
+# The Prometheus that the pictures are of, and the minutes of it that they show.
+PROMETHEUS ?= http://127.0.0.1:9090
+MINUTES ?= 60
+
+.PHONY: run test test-gpu lint bench audit tools venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -30,17 +37,47 @@ lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
+# Writes dashboards/*.json from dashboards/source.
+dashboards: tools
+	$(VENV)/bin/python dashboards/source
+
+# Draws every dashboard in docs/pictures, as it looks with a Prometheus that has the rules: make pictures PROMETHEUS=URL
+pictures: tools
+	@cmp -s dashboards/source/requirements-pictures.txt $(VENV)/requirements-pictures.txt || { \
+	  $(VENV)/bin/pip install -q --disable-pip-version-check -r dashboards/source/requirements-pictures.txt && \
+	  cp dashboards/source/requirements-pictures.txt $(VENV)/; \
+	}
+	$(VENV)/bin/python dashboards/source/pictures.py --prometheus $(PROMETHEUS) --minutes $(MINUTES) --out docs/pictures
+
+# Only what changed is installed again, so that a second run needs no network.
+venv:
+	@[ -x $(VENV)/bin/pip ] || python3 -m venv $(VENV)
+	@cmp -s dashboards/source/requirements.txt $(VENV)/requirements.txt || { \
+	  $(VENV)/bin/pip install -q --disable-pip-version-check -r dashboards/source/requirements.txt && \
+	  cp dashboards/source/requirements.txt $(VENV)/; \
+	}
+	@for grafana in grafana-11 grafana-next; do \
+	  of=requirements-$$grafana.txt; \
+	  cmp -s dashboards/source/$$of $(VENV)/$$of || { \
+	    rm -rf $(VENV)/$$grafana && \
+	    $(VENV)/bin/pip install -q --disable-pip-version-check --target $(VENV)/$$grafana -r dashboards/source/$$of && \
+	    cp dashboards/source/$$of $(VENV)/ || exit 1; \
+	  }; \
+	done
+
 # Installs what is missing. As root it does so itself; otherwise through sudo.
 tools:
 	@missing=""; \
 	for tool in $(TEST_TOOLS); do \
 	  command -v "$${tool#*:}" >/dev/null 2>&1 || missing="$$missing $${tool%%:*}"; \
 	done; \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
 	if [ -n "$$missing" ]; then \
 	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
+	@$(MAKE) --no-print-directory venv
 
 # Needs root, since it makes cgroups: the load of 100 to 20,000 processes, and the micro-benchmarks.
 bench:

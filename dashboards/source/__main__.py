@@ -1,4 +1,4 @@
-"""Writes the dashboards, or with --check says which of them are stale.
+"""Writes the dashboards, or with --check says which of them are stale or left over.
 
     python dashboards/source [--check]
 """
@@ -9,9 +9,15 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+import fleet
+import jobs
+import node
 import wattprint_self
 
 BOARDS = {
+    "fleet": fleet,
+    "node": node,
+    "jobs": jobs,
     "wattprint": wattprint_self,
 }
 OUTPUT = Path(__file__).resolve().parent.parent
@@ -26,15 +32,22 @@ def rendered(module):
 
 
 def main():
+    # A dashboard that nothing makes any more would be imported for ever.
+    leftover = [path for path in sorted(OUTPUT.glob("*.json")) if path.stem not in BOARDS]
     stale = []
     for name, module in BOARDS.items():
         path, text = OUTPUT / f"{name}.json", rendered(module)
         if "--check" not in sys.argv:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
-            stale.append(str(path))
+            stale.append(path)
+    if "--check" in sys.argv:
+        stale += leftover
+    else:
+        for path in leftover:
+            path.unlink()
     if stale:
-        sys.exit(f"stale, write them again with `make dashboards`: {', '.join(stale)}")
+        sys.exit(f"stale, write them again with `make dashboards`: {', '.join(map(str, stale))}")
 
 
 main()

@@ -86,7 +86,7 @@ def board(key, title, description, variables):
         .refresh("1m")
         .time("now-6h", "now")
         .timezone("browser")
-        .editable()
+        .readonly()
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .with_variable(
             dashboard.DatasourceVariable("datasource")
@@ -242,7 +242,9 @@ def rows(title, description, columns, empty, size=(24, 10), hidden=(), names=Non
     panel = dressed(table.Panel(), title, description, "none", empty, size)
     values = {}
     for letter, (name, unit, expr) in zip("ABCDEFGHIJ", columns):
-        single = query(expr, instant=True).format("table").ref_id(letter)
+        # The merge below takes all text for a key, also the names of series: so they have to go.
+        unnamed = f"sum without () ({expr})" if len(columns) > 1 else expr
+        single = query(unnamed, instant=True).format("table").ref_id(letter)
         panel.with_target(single)
         values[f"Value #{letter}" if len(columns) > 1 else "Value"] = name
         panel.override_by_name(name, [model.DynamicConfigValue(id_val="unit", value=unit)])

@@ -1,0 +1,440 @@
+"""Fleet emissions: what all clusters use and emit, who has it, and what of it is waste."""
+
+from figures import equivalences, recent, sources, tinted, windows
+from parts import (
+    BLUE,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    bars,
+    board,
+    cluster,
+    lines,
+    link_of_cell,
+    note,
+    number,
+    query,
+    row,
+    rows,
+    to,
+)
+
+C = 'cluster=~"$cluster"'
+NO_RULES = "no cluster has sent energy lately: are wattprint and its recording rules there?"
+KINDS = "container, unit (systemd), job (batch), vm, system, idle, unattributed"
+# Meters whose readings were used; a whole-node meter only adds what the others don't cover, so it is left out.
+CHOSEN = (
+    f'rate(wattprint_meter_energy_joules_total{{{C}, domain!="node"}}[$__rate_interval])'
+    " * on (cluster, instance, meter, domain, device) group_left (quality)"
+    f' wattprint_meter_info{{{C}, reason=~"chosen.*"}}'
+)
+
+
+def build():
+    built = board(
+        "fleet",
+        "wattprint / Fleet emissions",
+        "Energy and emissions of all clusters: how much, who has it, how well it is known, and what of it is waste.",
+        [cluster()],
+    )
+    for part in (now, where, tables, carbon, waste):
+        part(built)
+    return built
+
+
+def now(built):
+    built.with_row(row("How much"))
+    built.with_panel(
+        number(
+            "Power",
+            "IT power of all measured nodes, mean of five minutes. Compare it with what the site's meters say; if it"
+            " is far lower, nodes aren't measured.",
+            "watt",
+            [query(f"sum(cluster:wattprint_power_watts:avg5m{{{C}}})", instant=True)],
+            NO_RULES,
+            links=[to("node", "Nodes", {})],
+        )
+    )
+    built.with_panel(
+        number(
+            "Energy",
+            "IT energy of the last hour, day and 30 days. A month that is younger than the rules is only partly"
+            " known: see Time covered.",
+            "kwatth",
+            windows("cluster", "wattprint_energy_kwh", C),
+            NO_RULES,
+            (8, 4),
+        )
+    )
+    built.with_panel(
+        number(
+            "Emissions",
+            "Location-based grams of CO2 equivalent, with the site's overhead (PUE). They follow from energy and the"
+            " grid: less work, or the same work in cleaner hours, lowers them.",
+            "massg",
+            windows("cluster", "wattprint_emissions_grams", C),
+            "no emissions yet: no factor of the grid is known, or the recording rules are missing",
+            (8, 4),
+            links=[to("carbon", "Cleaner hours and places", {})],
+        )
+    )
+    built.with_panel(
+        number(
+            "Grams per kWh charged",
+            "What a kilowatt-hour of IT energy was charged in the last hour, PUE included, for each cluster. High"
+            " while the grid is dirty: move work that can wait.",
+            "suffix: g",
+            [query(f"cluster:wattprint_charged_grams_per_kwh:ratio1h{{{C}}}", "cluster {{cluster}}", True)],
+            "no energy was charged in the last hour",
+            decimals=0,
+            links=[to("carbon", "Cleaner hours and places", {"cluster": "cluster"})],
+        )
+    )
+    built.with_panel(
+        number(
+            "Share by quality",
+            "Share of the chosen meters' power now that is measured (a counter), integrated (a power reading),"
+            " modelled (no meter can be read) or simulated. Modelled is an estimate: on those nodes run wattprint"
+            " check, which says what keeps meters from being read.",
+            "percentunit",
+            [query(f"sum by (quality) ({CHOSEN}) / scalar(sum({CHOSEN}))", "{{quality}}", True)],
+            "no meter is in use: see the dashboard of wattprint itself",
+            (8, 4),
+            decimals=1,
+            links=[to("self", "Meters", {})],
+        )
+    )
+    built.with_panel(
+        number(
+            "Time covered",
+            "Share of the last day and 30 days that the sums know of, of the worst cluster. Below 1, Prometheus or"
+            " its rules stood still or are younger than that, and the sums are too low by about that share.",
+            "percentunit",
+            [
+                query(f"min({recent(f'cluster:wattprint_covered:ratio1d{{{C}}}')})", "1 day", True),
+                query(f"min({recent(f'cluster:wattprint_covered:ratio30d{{{C}}}')})", "30 days", True),
+            ],
+            "the recording rules haven't run for ten minutes yet",
+            (6, 4),
+            steps=[(None, VERMILION), (0.5, ORANGE), (0.98, BLUE)],
+            decimals=1,
+        )
+    )
+    built.with_panel(
+        number(
+            "Nodes",
+            "Nodes that answer now. Fewer than you have: look at Prometheus' targets.",
+            "none",
+            [query(f"count(wattprint_build_info{{{C}}})", instant=True)],
+            "no node is scraped",
+            links=[to("self", "wattprint itself", {})],
+        )
+    )
+    built.with_panel(
+        number(
+            "PUE, and nodes without one",
+            "Power usage effectiveness, weighted by power, and the nodes where 1 is assumed since none is"
+            " configured: their grams leave cooling and losses out. Set carbon.pue there.",
+            "none",
+            [
+                query(
+                    f"sum(sum by (cluster, instance) (node:wattprint_power_watts:avg5m{{{C}}})"
+                    f" * on (cluster, instance) wattprint_pue_ratio{{{C}}})"
+                    f" / sum(node:wattprint_power_watts:avg5m{{{C}}}"
+                    f" and on (cluster, instance) wattprint_pue_ratio{{{C}}})",
+                    "PUE",
+                    True,
+                ),
+                query(f"count(wattprint_pue_configured{{{C}}} == 0) or vector(0)", "nodes without", True),
+            ],
+            "no node is scraped",
+            (6, 4),
+        )
+    )
+
+
+def where(built):
+    built.with_row(row("Where it goes"))
+    built.with_panel(
+        lines(
+            "Power by cluster",
+            "IT power by cluster. A step up that nobody planned is worth a look at the nodes of that cluster.",
+            "watt",
+            [query(f"sum by (cluster) (cluster:wattprint_power_watts:avg5m{{{C}}})", "cluster {{cluster}}")],
+            NO_RULES,
+            (8, 8),
+            stacked=True,
+            links=[to("node", "Nodes of this cluster", {"cluster": "cluster"})],
+        )
+    )
+    built.with_panel(
+        lines(
+            "Power by component",
+            "IT power by component. Other is what a whole-node meter shows beyond CPU, memory and GPU; without such"
+            " a meter it isn't known, and the sum is too low by fans, disks and power supplies.",
+            "watt",
+            [query(f"sum by (component) (cluster:wattprint_power_watts:avg5m{{{C}}})", "{{component}}")],
+            NO_RULES,
+            (8, 8),
+            stacked=True,
+        )
+    )
+    built.with_panel(
+        lines(
+            "Power by kind of owner",
+            f"Who the energy went to: {KINDS}. Idle is what nodes draw without work: pack work on fewer nodes and"
+            " switch the others off. Unattributed has no known owner: the dashboard of wattprint itself says why.",
+            "watt",
+            [query(f"sum by (kind) (cluster:wattprint_owner_energy_joules:increase1m{{{C}}}) / 60", "{{kind}}")],
+            NO_RULES,
+            (8, 8),
+            stacked=True,
+        )
+    )
+
+
+def tables(built):
+    built.with_panel(
+        rows(
+            "Clusters",
+            "Each cluster's energy, emissions and cover. Compare grams per kWh: work that may run anywhere belongs"
+            " where it is low.",
+            [
+                ("power", "watt", f"sum by (cluster) (cluster:wattprint_power_watts:avg5m{{{C}}})"),
+                ("energy 1 d", "kwatth", recent(f"cluster:wattprint_energy_kwh:increase1d{{{C}}}")),
+                ("energy 30 d", "kwatth", recent(f"cluster:wattprint_energy_kwh:increase30d{{{C}}}")),
+                ("grams 1 d", "massg", recent(f"cluster:wattprint_emissions_grams:increase1d{{{C}}}")),
+                ("grams 30 d", "massg", recent(f"cluster:wattprint_emissions_grams:increase30d{{{C}}}")),
+                ("grams per kWh", "suffix: g", f"cluster:wattprint_charged_grams_per_kwh:ratio1h{{{C}}}"),
+                ("30 d covered", "percentunit", recent(f"cluster:wattprint_covered:ratio30d{{{C}}}")),
+            ],
+            NO_RULES,
+            (24, 6),
+            sort="grams 30 d",
+            links=[("cluster", link_of_cell("node", "Nodes of this cluster", {"cluster": "cluster"}))],
+        )
+    )
+    top = recent(f"namespace:wattprint_emissions_grams:increase30d{{{C}}}")
+    of_top = f"and on (cluster, namespace) topk(10, {top})"
+    built.with_panel(
+        rows(
+            "Namespaces that emit most",
+            "The ten Kubernetes namespaces with the highest emissions of 30 days; the one without a name is"
+            " containers outside Kubernetes. Follow the link to the workloads behind it.",
+            [
+                (
+                    "power",
+                    "watt",
+                    f"sum by (cluster, namespace) (namespace:wattprint_power_watts:avg5m{{{C}}}) {of_top}",
+                ),
+                ("grams 1 d", "massg", recent(f"namespace:wattprint_emissions_grams:increase1d{{{C}}}") + f" {of_top}"),
+                ("grams 30 d", "massg", f"topk(10, {top})"),
+                ("energy 30 d", "kwatth", recent(f"namespace:wattprint_energy_kwh:increase30d{{{C}}}") + f" {of_top}"),
+            ],
+            "no container ran in the last 30 days, or the recording rules are younger than ten minutes",
+            (12, 10),
+            sort="grams 30 d",
+            links=[
+                (
+                    "namespace",
+                    link_of_cell(
+                        "workloads", "Workloads of this namespace", {"cluster": "cluster", "namespace": "namespace"}
+                    ),
+                )
+            ],
+        )
+    )
+    top = recent(f"node:wattprint_emissions_grams:increase30d{{{C}}}")
+    of_top = f"and on (cluster, instance) topk(10, {top})"
+    built.with_panel(
+        rows(
+            "Nodes that emit most",
+            "The ten nodes with the highest emissions of 30 days. Follow the link to see by what meters, and who has"
+            " it.",
+            [
+                ("power", "watt", f"sum by (cluster, instance) (node:wattprint_power_watts:avg5m{{{C}}}) {of_top}"),
+                ("grams 1 d", "massg", recent(f"node:wattprint_emissions_grams:increase1d{{{C}}}") + f" {of_top}"),
+                ("grams 30 d", "massg", f"topk(10, {top})"),
+                ("energy 30 d", "kwatth", recent(f"node:wattprint_energy_kwh:increase30d{{{C}}}") + f" {of_top}"),
+            ],
+            "no node was measured in the last 30 days, or the recording rules are younger than ten minutes",
+            (12, 10),
+            names={"instance": "node"},
+            sort="grams 30 d",
+            links=[("node", link_of_cell("node", "This node", {"cluster": "cluster", "node": "instance"}))],
+        )
+    )
+
+
+def carbon(built):
+    built.with_row(row("Carbon accounting"))
+    built.with_panel(
+        tinted(
+            lines(
+                "Emissions an hour: location-based, market-based, embodied",
+                "Two views of the same electricity that are never added: the grid's mix (location-based), and"
+                " contracts and certificates (market-based, where market.* is configured). Embodied is making the"
+                " hardware (where embodied.enabled is set), on top of either. Report location-based and market-based"
+                " side by side.",
+                "massg",
+                [
+                    query(f"sum(cluster:wattprint_emissions_grams:increase1m{{{C}}}) * 60", "location-based"),
+                    query(f"sum(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}) * 60", "market-based"),
+                    query(f"sum(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}) * 60", "embodied"),
+                ],
+                "no emissions yet: no factor of the grid is known, or the recording rules are missing",
+                (12, 8),
+            ),
+            {"location-based": BLUE, "market-based": ORANGE, "embodied": PURPLE},
+        )
+    )
+    built.with_panel(
+        number(
+            "Market-based, 1 day",
+            "Market-based emissions of the last day. Higher than the location-based ones where no contract covers"
+            " the energy and the residual mix is dirtier than the grid's.",
+            "massg",
+            [
+                query(
+                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[1d]))",
+                    instant=True,
+                )
+            ],
+            "not configured: set market.* in wattprint's configuration",
+            (4, 8),
+        )
+    )
+    built.with_panel(
+        number(
+            "Embodied, 1 day",
+            "The last day's part of the emissions of making the hardware. It goes on while hardware idles: use what"
+            " you have for longer and to the full.",
+            "massg",
+            [
+                query(
+                    f"sum(sum_over_time(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}[1d]))",
+                    instant=True,
+                )
+            ],
+            "not configured: set embodied.enabled in wattprint's configuration",
+            (4, 8),
+        )
+    )
+    built.with_panel(
+        number(
+            "Water, 30 days",
+            "Water that the sites used for the energy of 30 days, at the litres per kilowatt-hour (WUE) of now; the"
+            " water of power stations isn't in it. Nodes without carbon.wue are left out.",
+            "litre",
+            [
+                query(
+                    f"sum({recent(f'node:wattprint_energy_kwh:increase30d{{{C}}}')}"
+                    f" * on (cluster, instance) wattprint_wue_liters_per_kwh{{{C}}})",
+                    instant=True,
+                )
+            ],
+            "not configured: set carbon.wue in wattprint's configuration",
+            (4, 8),
+        )
+    )
+    built.with_panel(
+        lines(
+            "Water an hour",
+            "Litres an hour that the sites used, by wattprint's own counters. It follows power: what saves energy"
+            " saves water.",
+            "litreh",
+            [
+                query(
+                    f"sum by (cluster) (rate(wattprint_node_water_liters_total{{{C}}}[$__rate_interval])) * 3600",
+                    "cluster {{cluster}}",
+                )
+            ],
+            "not configured: set carbon.wue in wattprint's configuration",
+            (12, 8),
+        )
+    )
+    built.with_panel(
+        number(
+            "Emissions of 30 days are as much as",
+            "The same grams in things that people know, to get a feeling for them; not for reports. " + sources(),
+            "short",
+            equivalences(f"sum({recent(f'cluster:wattprint_emissions_grams:increase30d{{{C}}}')})"),
+            "no emissions of the last 30 days are known yet",
+            (12, 8),
+            decimals=1,
+        )
+    )
+
+
+def waste(built):
+    built.with_row(row("Waste"))
+    idle = f'cluster:wattprint_owner_energy_joules:increase1m{{{C}, component="gpu", kind="idle"}}'
+    unused = f"namespace:wattprint_gpu_unused_joules:increase1m{{{C}}}"
+    empty = "no GPU energy was left unused, or no GPU is measured"
+    built.with_panel(
+        bars(
+            "GPU energy without work, 1 day",
+            "GPU energy of the last day that did no work: nobody had the card (free), a container had it and didn't"
+            " use it (idle), or held a context that did nothing (parked). Free: switch nodes off. Idle and parked:"
+            " talk to the namespace, end the workload, or share the card. Batch jobs are on the Jobs dashboard.",
+            "kwatth",
+            [
+                query(f"sum(sum_over_time({idle}[1d])) / 3.6e6", "free", True),
+                query(f"sum by (state) (sum_over_time({unused}[1d])) / 3.6e6", "{{state}}", True),
+            ],
+            empty,
+            (8, 8),
+            links=[to("gpu", "GPUs", {})],
+        )
+    )
+    built.with_panel(
+        rows(
+            "Namespaces that hold GPUs without work",
+            "The ten namespaces whose GPU energy of the last day did least: allocated but idle, or parked contexts."
+            " Ask their owners to give cards back.",
+            [
+                (
+                    "unused 1 d",
+                    "kwatth",
+                    f"topk(10, sum by (cluster, namespace) (sum_over_time({unused}[1d])) / 3.6e6 > 0)",
+                )
+            ],
+            "no namespace holds a GPU without work",
+            (8, 8),
+            sort="unused 1 d",
+            links=[
+                (
+                    "namespace",
+                    link_of_cell("workloads", "Its workloads", {"cluster": "cluster", "namespace": "namespace"}),
+                )
+            ],
+        )
+    )
+    total = f"scalar(sum(sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[1d])))"
+    part = f"sum by (kind) (sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[1d])) / {total}"
+    built.with_panel(
+        bars(
+            "Share of energy by kind of owner, 1 day",
+            "Share of the last day's energy by who had it. Idle above a third means more nodes than work;"
+            " unattributed above a twentieth means that evidence is missing.",
+            "percentunit",
+            [query(part, "{{kind}}", True)],
+            NO_RULES,
+            (8, 8),
+            links=[to("self", "Why unattributed", {})],
+        )
+    )
+    built.with_panel(
+        note(
+            "Where to look next",
+            "[Node](/d/wattprint-node?${datasource:queryparam}&${cluster:queryparam}): who has a node's power, by"
+            " which meters. [Workloads](/d/wattprint-workloads?${datasource:queryparam}&${cluster:queryparam}):"
+            " namespaces, pods, containers. [GPU](/d/wattprint-gpu?${datasource:queryparam}&${cluster:queryparam}):"
+            " cards and their waste. [Jobs](/d/wattprint-jobs?${datasource:queryparam}&${cluster:queryparam}): batch"
+            " jobs. [Carbon](/d/wattprint-carbon?${datasource:queryparam}&${cluster:queryparam}): cleaner hours and"
+            " places. [Models](/d/wattprint-models?${datasource:queryparam}&${cluster:queryparam}): grams per token,"
+            " request and step. [wattprint"
+            " itself](/d/wattprint-self?${datasource:queryparam}&${cluster:queryparam}): whether the figures can be"
+            " trusted.",
+        )
+    )
