@@ -9,9 +9,11 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+import carbon
 import fleet
 import gpu
 import jobs
+import models
 import node
 import wattprint_self
 import workloads
@@ -22,6 +24,8 @@ BOARDS = {
     "workloads": workloads,
     "gpu": gpu,
     "jobs": jobs,
+    "carbon": carbon,
+    "models": models,
     "wattprint": wattprint_self,
 }
 OUTPUT = Path(__file__).resolve().parent.parent

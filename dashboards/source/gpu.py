@@ -1,9 +1,9 @@
-"""GPUs: each card, who has it, by which evidence, and what of its energy does no work."""
+"""GPU: each card, who has it, how that is known, and what of its energy did no work."""
 
-from figures import recent
+from figures import recent, tinted, windows
 from parts import (
     BLUE,
-    ORANGE,
+    GREY,
     VERMILION,
     bars,
     board,
@@ -22,91 +22,100 @@ from parts import (
 )
 
 C = 'cluster=~"$cluster"'
-G = 'cluster=~"$cluster", instance=~"$node", gpu=~"$gpu"'
-OF_NAMESPACE = f'{G}, namespace=~"$namespace"'
-N = 'cluster=~"$cluster", namespace=~"$namespace"'
+N = f'{C}, namespace=~"$namespace"'
+G = f'{C}, instance=~"$node", uuid=~"$gpu"'
+HELD = f'{G}, namespace=~"$namespace"'
 CARD = "cluster, instance, gpu, uuid"
-NO_GPU = "no GPU is measured on these nodes: wattprint check says why"
-NO_WASTE = "no GPU energy was left unused, or no GPU is measured"
-# Below one hundredth a card answers queries and does nothing else.
-IDLE = f"wattprint_gpu_utilization_ratio{{{G}}} < 0.01"
+ON = f"on ({CARD})"
+HOLDER = f"{CARD}, namespace, pod, container, manager, job_id"
+# Of cards with these names; a card that doesn't answer has no method.
+NAMES = (
+    f"* {ON} group_left (model, driver, mig, method) (wattprint_gpu_info{{{G}}} * {ON} group_left (method)"
+    f" (wattprint_gpu_attribution_info{{{G}}} or {ON} group by ({CARD}) (wattprint_gpu_info{{{G}}})))"
+)
+WITH_MIG = f'and {ON} wattprint_gpu_info{{{G}, mig="on"}}'
+NO_CARD = "no GPU is watched here: is NVML or a DRM driver there, and its collector on?"
+NO_ENERGY = "no GPU used energy in the window, or the recording rules are missing"
+NO_WORK = 0.01
 
 
 def build():
     built = board(
         "gpu",
         "wattprint / GPU",
-        "Each card: what it draws, who has it and by which evidence, and what is held without being used.",
+        "Each GPU: power and energy, who has it and by what evidence, and what idles, is parked, or is near its limit.",
         [
             cluster(),
             node(),
             variable(
                 "gpu",
                 "GPU",
-                "A card by its index on the node.",
-                'label_values(wattprint_gpu_info{cluster=~"$cluster", instance=~"$node"}, gpu)',
+                "A card by its UUID.",
+                f'label_values(wattprint_gpu_info{{{C}, instance=~"$node"}}, uuid)',
             ),
-            namespace(),
+            namespace().description(
+                "Narrows who holds and uses cards; batch jobs and containers outside Kubernetes have none."
+            ),
         ],
     )
-    for part in (now, cards, users, waste, evidence):
+    for part in (now, cards, users, waste, evidence, health, instances):
         part(built)
     return built
+
+
+def rate(metric, selector):
+    return f"rate(wattprint_{metric}_total{{{selector}}}[$__rate_interval])"
+
+
+def named(expr, of="method, model, driver, mig"):
+    """By card with its names, without the labels of the scrape, which recorded series don't have."""
+    return f"sum by ({CARD}, {of}) ({expr} {NAMES})"
 
 
 def now(built):
     built.with_row(row("How much"))
     built.with_panel(
         number(
-            "Cards",
-            "Cards that are known, and of these the ones that don't answer. For a lost card see its node's kernel"
-            " log (Xid) and the runbook of WattprintGpuLost.",
+            "Cards, and cards that don't answer",
+            "GPUs that wattprint watches, and those that gave no answer in the last tick. Lost ones: look at the"
+            " kernel's log of the node, drain it and reset the card.",
             "none",
             [
-                query(f"count(wattprint_gpu_up{{{G}}})", "known", True),
-                query(f"count(wattprint_gpu_up{{{G}}} == 0) or vector(0)", "lost", True),
+                query(f"count(wattprint_gpu_up{{{G}}})", "cards", True),
+                query(f"count(wattprint_gpu_up{{{G}}} == 0) or count(wattprint_gpu_up{{{G}}}) * 0", "lost", True),
             ],
-            NO_GPU,
-            (6, 4),
+            NO_CARD,
         )
     )
     built.with_panel(
         number(
             "Power",
-            "Power of these cards, mean of five minutes. Compare it with the limit in the table: cards near it are"
-            " throttled.",
+            "Power of these cards, mean of five minutes. Cards draw power without work, too: see Waste for how much of"
+            " it that is.",
             "watt",
             [query(f"sum(gpu:wattprint_power_watts:avg5m{{{G}}})", instant=True)],
-            NO_GPU,
-            (4, 4),
+            NO_ENERGY,
         )
     )
     built.with_panel(
         number(
             "Energy",
-            "Energy of these cards in the last hour, day and 30 days; the last as far as the rules reach back.",
+            "Energy of these cards in the last hour, day and 30 days. Compare it with the energy without work below.",
             "kwatth",
-            [
-                query(f"sum(gpu:wattprint_energy_kwh:increase1h{{{G}}})", "1 hour", True),
-                query(f"sum({recent(f'gpu:wattprint_energy_kwh:increase1d{{{G}}}')})", "1 day", True),
-                query(f"sum({recent(f'gpu:wattprint_energy_kwh:increase30d{{{G}}}')})", "30 days", True),
-            ],
-            NO_GPU,
-            (7, 4),
+            windows("gpu", "wattprint_energy_kwh", G),
+            NO_ENERGY,
+            (8, 4),
         )
     )
     built.with_panel(
         number(
             "Emissions",
-            "Location-based grams of these cards, PUE included: their part of their nodes' grams, minute by minute.",
+            "Location-based grams of CO2 equivalent of these cards, PUE included. Training that can wait belongs in"
+            " cleaner hours.",
             "massg",
-            [
-                query(f"sum(gpu:wattprint_emissions_grams:increase1h{{{G}}})", "1 hour", True),
-                query(f"sum({recent(f'gpu:wattprint_emissions_grams:increase1d{{{G}}}')})", "1 day", True),
-                query(f"sum({recent(f'gpu:wattprint_emissions_grams:increase30d{{{G}}}')})", "30 days", True),
-            ],
-            NO_GPU,
-            (7, 4),
+            windows("gpu", "wattprint_emissions_grams", G),
+            "no emissions yet: no factor of the grid is known, or the recording rules are missing",
+            (8, 4),
             links=[to("carbon", "Cleaner hours and places", {})],
         )
     )
@@ -114,247 +123,253 @@ def now(built):
 
 def cards(built):
     built.with_row(row("Cards"))
-    named = f"* on ({CARD}) group_left (model, mig, driver) max by ({CARD}, model, mig, driver) (wattprint_gpu_info{{{G}}})"
     built.with_panel(
         rows(
             "Cards",
-            "Every card that answers: power of the last tick, share of its limit, how busy its driver says it is,"
-            " memory in use, and processes that hold a context. Much memory without utilisation is a parked card.",
+            "Each card. Busy is what the driver says, clients are processes with a context, holders are containers and"
+            " jobs that the card was given to. Method is the evidence by which its energy was split. Holders and not"
+            " busy: see Waste. Power at the limit: it is throttled. Follow the links for one card, or its node.",
             [
-                ("power", "watt", f"wattprint_gpu_power_watts{{{G}}} {named}"),
-                (
-                    "of its limit",
-                    "percentunit",
-                    f"wattprint_gpu_power_watts{{{G}}} / on ({CARD}) wattprint_gpu_power_limit_watts{{{G}}} {named}",
-                ),
-                ("utilisation", "percentunit", f"wattprint_gpu_utilization_ratio{{{G}}} {named}"),
-                ("memory", "bytes", f"wattprint_gpu_memory_used_bytes{{{G}}} {named}"),
-                ("clients", "none", f"wattprint_gpu_clients{{{G}}} {named}"),
-                (
-                    "energy 1 d",
-                    "kwatth",
-                    f"{recent(f'gpu:wattprint_energy_kwh:increase1d{{{G}}}')} {named}",
-                ),
-                (
-                    "grams 1 d",
-                    "massg",
-                    f"{recent(f'gpu:wattprint_emissions_grams:increase1d{{{G}}}')} {named}",
-                ),
+                ("power", "watt", named(f"wattprint_gpu_power_watts{{{G}}}")),
+                ("limit", "watt", named(f"wattprint_gpu_power_limit_watts{{{G}}}")),
+                ("busy", "percentunit", named(f"wattprint_gpu_utilization_ratio{{{G}}}")),
+                ("memory", "bytes", named(f"wattprint_gpu_memory_used_bytes{{{G}}}")),
+                ("clients", "none", named(f"wattprint_gpu_clients{{{G}}}")),
+                ("holders", "none", named(f"count by ({CARD}) (wattprint_gpu_allocated{{{HELD}}})")),
+                ("up", "none", named(f"wattprint_gpu_up{{{G}}}")),
+                ("energy 1 h", "kwatth", named(f"gpu:wattprint_energy_kwh:increase1h{{{G}}}")),
+                ("energy 1 d", "kwatth", named(recent(f"gpu:wattprint_energy_kwh:increase1d{{{G}}}"))),
+                ("grams 1 d", "massg", named(recent(f"gpu:wattprint_emissions_grams:increase1d{{{G}}}"))),
             ],
-            NO_GPU,
+            NO_CARD,
             (24, 10),
-            hidden=("job",),
+            hidden=("cluster",),
             names={"instance": "node"},
             sort="power",
-            links=[("node", link_of_cell("node", "This node", {"cluster": "cluster", "node": "node"}))],
+            links=[
+                ("node", link_of_cell("node", "This node", {"node": "instance"})),
+                ("uuid", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"})),
+            ],
         )
     )
     built.with_panel(
         lines(
-            "Power by card",
-            "Power of each card, mean of five minutes. A card that never falls near its idle power between jobs is"
-            " held by something: see who has it.",
+            "Power by card, highest ten",
+            "Power of single cards, the ten highest at each time. Saw teeth in training are waits for data: feed the"
+            " card faster, or take fewer cards.",
             "watt",
-            [query(f"gpu:wattprint_power_watts:avg5m{{{G}}}", "{{instance}} {{gpu}}")],
-            NO_GPU,
+            [
+                query(
+                    f"topk(10, sum by (instance, gpu) (gpu:wattprint_power_watts:avg5m{{{G}}}))",
+                    "{{instance}} GPU {{gpu}}",
+                )
+            ],
+            NO_ENERGY,
+            (8, 8),
+            links=[to("node", "This node", {"node": "instance"})],
         )
     )
     built.with_panel(
         lines(
-            "Utilisation by card",
-            "Share of time that a kernel ran on the card. High utilisation at low power means many small kernels:"
-            " larger batches do the same work with less energy.",
-            "percentunit",
-            [query(f"wattprint_gpu_utilization_ratio{{{G}}}", "{{instance}} {{gpu}}")],
-            "no card tells its utilisation: with MIG on, drivers don't",
-        )
-    )
-    built.with_panel(
-        lines(
-            "Power as a share of the limit",
-            "At 1 the card is throttled by its power limit. That is no fault (a lower limit often gives more work a"
-            " joule) unless the work is urgent: then spread it.",
+            "Busy, least busy ten of those that are given away",
+            "Share of time that a kernel ran, as the driver says, on cards that a container or job was given. It says"
+            " nothing of how much of the card was used. Near zero for hours: ask the holder for it.",
             "percentunit",
             [
                 query(
-                    f"wattprint_gpu_power_watts{{{G}}} / on ({CARD}) wattprint_gpu_power_limit_watts{{{G}}}",
-                    "{{instance}} {{gpu}}",
+                    "bottomk(10, max by (instance, gpu)"
+                    f" (wattprint_gpu_utilization_ratio{{{G}}} and {ON} wattprint_gpu_allocated{{{HELD}}}))",
+                    "{{instance}} GPU {{gpu}}",
                 )
             ],
-            "no card tells its limit",
+            "no card is given to a container or job, or the kubelet's or Slurm's word on it can't be read",
+            (8, 8),
         )
     )
     built.with_panel(
         lines(
-            "Memory in use",
-            "Memory of each card in use. Memory that stays while utilisation is nothing belongs to a parked context:"
-            " ask its owner to end it.",
-            "bytes",
-            [query(f"wattprint_gpu_memory_used_bytes{{{G}}}", "{{instance}} {{gpu}}")],
-            NO_GPU,
+            "Power, of its limit, highest ten",
+            "A card near 100 % is held back by its limit: more work on it takes longer instead of more power. A lower"
+            " limit may save energy for little time: try one, and look at the joules per unit of work.",
+            "percentunit",
+            [
+                query(
+                    f"topk(10, max by (instance, gpu) (wattprint_gpu_power_watts{{{G}}}"
+                    f" / {ON} (wattprint_gpu_power_limit_watts{{{G}}} > 0)))",
+                    "{{instance}} GPU {{gpu}}",
+                )
+            ],
+            "no card tells its power limit",
+            (8, 8),
+            links=[to("models", "Joules per unit of work", {})],
         )
     )
 
 
 def users(built):
-    built.with_row(row("Who has them"))
+    built.with_row(row("Who"))
+    built.with_panel(
+        lines(
+            "Power by container, highest ten",
+            "Power of these cards by the container that it went to, all states together. One that you don't know:"
+            " follow it to its workload.",
+            "watt",
+            [
+                query(
+                    f"topk(10, sum by (namespace, pod, container) ({rate('gpu_container_energy_joules', HELD)}))",
+                    "{{namespace}} {{pod}} {{container}}",
+                )
+            ],
+            "no container used or held one of these cards",
+            stacked=True,
+            links=[to("workloads", "Its namespace", {"namespace": "namespace"})],
+        )
+    )
     built.with_panel(
         lines(
             "Power by kind of owner",
-            "Who the cards' energy went to: container, unit, job, vm, system, idle (nobody had the card) and"
-            " unattributed (no evidence: the limits below say why).",
+            "Who these cards' power went to: container, unit, job, vm, system; idle is cards that nobody had;"
+            " unattributed is work that no owner was found for, which the evidence below explains.",
             "watt",
-            [
-                query(
-                    f"sum by (kind) (rate(wattprint_gpu_owner_energy_joules_total{{{G}}}[$__rate_interval]))",
-                    "{{kind}}",
-                )
-            ],
-            NO_GPU,
+            [query(f"sum by (kind) ({rate('gpu_owner_energy_joules', G)})", "{{kind}}")],
+            NO_CARD,
             stacked=True,
         )
     )
-    built.with_panel(
-        lines(
-            "Power by container, the ten highest",
-            "What containers have of these cards, work, idle and parked together. Follow a series to its workload.",
-            "watt",
-            [
-                query(
-                    "topk(10, sum by (namespace, pod, container)"
-                    f" (rate(wattprint_gpu_container_energy_joules_total{{{OF_NAMESPACE}}}[$__rate_interval])))",
-                    "{{namespace}}/{{pod}}/{{container}}",
-                )
-            ],
-            "no container of these namespaces has a GPU",
-            links=[to("workloads", "Its pod", {"namespace": "namespace", "pod": "pod"})],
-        )
-    )
+    drawn = f"sum by ({HOLDER}) ({rate('gpu_container_energy_joules', HELD)})"
+    given = f"max by ({HOLDER}) (wattprint_gpu_allocated{{{HELD}}})"
     built.with_panel(
         rows(
-            "Held by",
-            "To whom the kubelet or the batch system gave each card, used or not. A card that somebody uses and"
-            " nobody holds was taken around the scheduler.",
+            "Who holds and uses which card",
+            "Given 1: the kubelet or the batch system gave the card, or a part of it, to this container or job. Power"
+            " without given: a container reached a card that nobody gave it. Power of jobs is on the dashboard of"
+            " jobs. Busy is of the whole card.",
             [
+                ("given", "none", given),
+                ("power", "watt", drawn),
                 (
-                    "cards",
-                    "none",
-                    "sum by (cluster, instance, gpu, namespace, pod, container, manager, job_id)"
-                    f" (wattprint_gpu_allocated{{{OF_NAMESPACE}}})",
-                )
-            ],
-            "no card is allocated, or nobody tells: pod-resources and job files are the sources (docs/names.md)",
-            (24, 8),
-            names={"instance": "node", "job_id": "job"},
-            links=[
-                (
-                    "pod",
-                    link_of_cell(
-                        "workloads", "Its pod", {"cluster": "cluster", "namespace": "namespace", "pod": "pod"}
-                    ),
+                    "busy",
+                    "percentunit",
+                    f"({given} or {drawn} * 0 + 1) * {ON} group_left () wattprint_gpu_utilization_ratio{{{G}}}",
                 ),
-                ("job", link_of_cell("jobs", "Its job", {"cluster": "cluster", "job": "job"})),
+            ],
+            "no container and no job holds or uses one of these cards",
+            (24, 9),
+            hidden=("cluster",),
+            names={"instance": "node"},
+            sort="power",
+            links=[
+                ("namespace", link_of_cell("workloads", "This namespace", {"namespace": "namespace"})),
+                ("pod", link_of_cell("workloads", "This pod", {"namespace": "namespace", "pod": "pod"})),
+                ("job_id", link_of_cell("jobs", "This job", {"manager": "manager", "job": "job_id"})),
+                ("uuid", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"})),
             ],
         )
     )
 
 
 def waste(built):
-    built.with_row(row("Held without work"))
-    held = f"group by ({CARD}) (wattprint_gpu_allocated{{{OF_NAMESPACE}}})"
-    built.with_panel(
-        number(
-            "Allocated and idle now",
-            "Cards that are given away and whose utilisation is under 1 %, and what they draw. Ask the holder, or let"
-            " the scheduler take them back.",
-            "none",
-            [query(f"count({IDLE} and on ({CARD}) {held}) or vector(0)", "cards", True)],
-            NO_GPU,
-            (4, 8),
-            steps=[(None, BLUE), (1, ORANGE), (8, VERMILION)],
-        )
-    )
-    built.with_panel(
-        number(
-            "Parked now",
-            "Cards on which processes hold a context and nothing runs, and so draw more than a free card. Notebooks"
-            " and servers without requests do that: scale them to zero.",
-            "none",
-            [query(f"count({IDLE} and on ({CARD}) wattprint_gpu_clients{{{G}}} > 0) or vector(0)", "cards", True)],
-            NO_GPU,
-            (4, 8),
-            steps=[(None, BLUE), (1, ORANGE), (8, VERMILION)],
-        )
-    )
+    built.with_row(row("Waste: power without work"))
     unused = f"namespace:wattprint_gpu_unused_joules:increase1m{{{N}}}"
     built.with_panel(
         lines(
-            "Waste by state",
-            "Power of cards that namespaces held without work: idle (no context) and parked (a context that does"
-            " nothing). Free cards aren't in it.",
+            "Idle and parked, by namespace",
+            "Power of cards that a namespace holds without work (idle), and of its contexts that do none (parked),"
+            " whatever node and card is chosen. End notebooks and servers that nobody uses.",
             "watt",
-            [query(f"sum by (state) ({unused}) / 60", "{{state}}")],
-            NO_WASTE,
+            [query(f"topk(10, sum by (namespace, state) ({unused}) / 60 > 0)", "{{namespace}} {{state}}")],
+            "no namespace holds a GPU without work",
             (8, 8),
-            stacked=True,
         )
     )
-    built.with_panel(
-        bars(
-            "Waste by namespace, 1 day",
-            "GPU energy of the last day that namespaces held without work, in kWh. Talk to the highest first.",
-            "kwatth",
-            [query(f"topk(10, sum by (namespace) (sum_over_time({unused}[1d])) / 3.6e6 > 0)", "{{namespace}}", True)],
-            NO_WASTE,
-            (8, 8),
-            links=[to("workloads", "Its workloads", {"namespace": "namespace"})],
-        )
+    day = f"sum by (cluster, namespace) (sum_over_time({unused}[1d])) / 3.6e6"
+
+    def of(state):
+        series = f'namespace:wattprint_gpu_unused_joules:increase1m{{{N}, state="{state}"}}'
+        return f"sum by (cluster, namespace) (sum_over_time({series}[1d])) / 3.6e6"
+
+    factor = (
+        f"(sum by (cluster) ({recent(f'cluster:wattprint_emissions_grams:increase1d{{{C}}}')})"
+        f" / sum by (cluster) ({recent(f'cluster:wattprint_energy_kwh:increase1d{{{C}}}')} > 0))"
     )
     built.with_panel(
-        number(
-            "Grams of waste, 1 day",
-            "What held cards without work emitted in the last day, at the mean grams per kWh that the clusters were"
-            " charged in it. It is what giving cards back would have saved at most.",
-            "massg",
+        rows(
+            "Namespaces that hold GPUs without work, 1 day",
+            "GPU energy of the last day that did no work, and its grams at what the cluster's kilowatt-hours were"
+            " charged on average that day, PUE included. Show it to the teams, with a way to give cards back.",
             [
-                query(
-                    f"sum(sum by (cluster) (sum_over_time({unused}[1d])) / 3.6e6 * on (cluster)"
-                    f" ({recent(f'cluster:wattprint_emissions_grams:increase1d{{{C}}}')}"
-                    f" / {recent(f'cluster:wattprint_energy_kwh:increase1d{{{C}}}')}))",
-                    instant=True,
+                ("idle", "kwatth", of("idle")),
+                ("parked", "kwatth", of("parked")),
+                ("grams", "massg", f"{day} * on (cluster) group_left () {factor}"),
+            ],
+            "no namespace held a GPU without work in the last day",
+            (8, 8),
+            sort="grams",
+            links=[
+                (
+                    "namespace",
+                    link_of_cell("workloads", "Its workloads", {"cluster": "cluster", "namespace": "namespace"}),
                 )
             ],
-            NO_WASTE,
-            (6, 7),
         )
     )
     built.with_panel(
-        bars(
-            "Free cards' energy, 1 day",
-            "Energy of the last day of cards that nobody had, by node, the ten highest. Pack work on fewer nodes and"
-            " switch the others off.",
-            "kwatth",
+        lines(
+            "Cards that nobody has, by node",
+            "Power of cards without a holder and without clients, the ten nodes with most. Steady for hours: switch"
+            " nodes off, or let waiting work in.",
+            "watt",
             [
                 query(
-                    "topk(10, sum by (instance) (sum_over_time(gpu:wattprint_idle_energy_joules:increase1m"
-                    f"{{{G}}}[1d])) / 3.6e6)",
+                    f"topk(10, sum by (instance) (gpu:wattprint_idle_energy_joules:increase1m{{{G}}}) / 60 > 0)",
                     "{{instance}}",
-                    True,
                 )
             ],
-            NO_GPU,
-            (9, 7),
+            "every card has somebody, or none is watched",
+            (8, 8),
             links=[to("node", "This node", {"node": "instance"})],
         )
     )
+    idle = f"(wattprint_gpu_utilization_ratio{{{G}}} < {NO_WORK})"
+    mean = f"avg_over_time(wattprint_gpu_utilization_ratio{{{G}}}[1h])"
+    held = f"max by ({HOLDER}) (wattprint_gpu_allocated{{{HELD}}}) * {ON} group_left ()"
     built.with_panel(
-        note(
-            "MIG",
-            "A card with MIG on has one meter for all its instances. Its energy is split over them by what"
-            " profiling counters say (`gpm`), else by the size of the busy instances (`mig_slice`); containers on an"
-            " instance get its part. Utilisation, memory and power by instance aren't exported: drivers give no power"
-            " below the card. The table of evidence says which rung is in use.",
-            (9, 7),
+        rows(
+            "Given away and idle now",
+            "Cards that were given to somebody and are less than 1 % busy now, with how busy they were in the last"
+            " hour. Low in both: ask the holder, or let a controller take it back.",
+            [
+                ("power", "watt", f"{held} (wattprint_gpu_power_watts{{{G}}} and {ON} {idle})"),
+                ("busy 1 h", "percentunit", f"{held} ({mean} and {ON} {idle})"),
+            ],
+            "every card that is given away works, or the kubelet's or Slurm's word on it can't be read",
+            (12, 8),
+            hidden=("cluster",),
+            names={"instance": "node"},
+            sort="power",
+            links=[
+                ("pod", link_of_cell("workloads", "This pod", {"namespace": "namespace", "pod": "pod"})),
+                ("uuid", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"})),
+            ],
+        )
+    )
+    parked = f"(wattprint_gpu_clients{{{G}}} > 0 and {ON} ({mean} < {NO_WORK}))"
+    built.with_panel(
+        rows(
+            "Contexts without work",
+            "Cards on which processes hold contexts, and that were less than 1 % busy over the last hour. The context"
+            " keeps memory, and the card from its deepest sleep: unload the model, or end the process.",
+            [
+                ("clients", "none", named(parked, "model")),
+                ("power", "watt", named(f"(wattprint_gpu_power_watts{{{G}}} and {ON} {parked})", "model")),
+                ("memory", "bytes", named(f"(wattprint_gpu_memory_used_bytes{{{G}}} and {ON} {parked})", "model")),
+            ],
+            "no card has contexts and no work",
+            (12, 8),
+            hidden=("cluster",),
+            names={"instance": "node"},
+            sort="memory",
+            links=[("uuid", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"}))],
         )
     )
 
@@ -362,49 +377,173 @@ def waste(built):
 def evidence(built):
     built.with_row(row("How it is known"))
     built.with_panel(
-        lines(
-            "Cards by evidence",
-            "By what the energy of cards was split: exclusive (one owner) is exact; sm_util, gpm and mig_slice are"
-            " good; memory and equal are guesses. The table beside tells what keeps a card from better.",
+        bars(
+            "Cards by method",
+            "Evidence by which energy was split in the last tick, best first: exclusive (one owner), sm_util (time"
+            " that each process kept the card busy), gpm and mig_slice (MIG), memory, equal. Many by memory or equal:"
+            " the limits beside this say what better evidence needs.",
             "none",
-            [query(f"count by (method) (wattprint_gpu_attribution_info{{{G}}})", "{{method}}")],
-            NO_GPU,
-            (10, 9),
-            stacked=True,
+            [query(f"count by (method) (wattprint_gpu_attribution_info{{{G}}})", "{{method}}", True)],
+            NO_CARD,
+            (8, 8),
         )
     )
     built.with_panel(
         rows(
-            "What keeps cards from better figures",
-            "Limits by cause and number of cards. Most can be lifted: docs/gpus.md says how for each.",
-            [("cards", "none", f"count by (cluster, what, reason) (wattprint_gpu_limitation_info{{{G}}})")],
-            "no card is kept from anything",
-            (14, 9),
+            "Limits",
+            "What keeps cards from better figures, and why, with the number of cards. Most are a right or a driver"
+            " version: run wattprint check on the node.",
+            [("cards", "none", f"count by (what, reason) (wattprint_gpu_limitation_info{{{G}}})")],
+            "nothing limits the figures of these cards, or none is watched",
+            (8, 8),
             sort="cards",
+            links=[("what", link_of_cell("self", "Whether figures can be trusted", {}))],
+        )
+    )
+    nobody = f'{G}, kind="unattributed"'
+    built.with_panel(
+        number(
+            "Power that no owner was found for",
+            "Work on these cards by processes that nobody could name. Above a few percent of the power: hostPID is"
+            " missing, or the driver doesn't tell clients.",
+            "watt",
+            [query(f"sum({rate('gpu_owner_energy_joules', nobody)})", instant=True)],
+            "all power of these cards has an owner, or none is watched",
+            (4, 8),
         )
     )
     built.with_panel(
-        lines(
-            "Calls to the driver that don't return",
-            "Seconds for which a call has hung. The card's energy is kept for later; if it lasts for minutes, look"
-            " for Xid errors and drain the node.",
-            "s",
-            [query(f"max by (instance, gpu) (wattprint_gpu_call_stuck_seconds{{{G}}}) > 0", "{{instance}} {{gpu}}")],
-            "no call hangs",
-        )
-    )
-    built.with_panel(
-        lines(
-            "Readings that failed",
-            "Failed readings a second by card. Now and then is harmless; steady failures mean a sick card or a"
-            " driver that was updated under way.",
+        number(
+            "Nodes whose drivers' pids aren't ours",
+            "Nodes where the pids that GPU drivers give aren't those of wattprint's procfs: nobody can be told there."
+            " Give the daemon the host's pid namespace (hostPID).",
             "none",
             [
                 query(
-                    f"sum by (instance, gpu) (rate(wattprint_gpu_errors_total{{{G}}}[$__rate_interval])) > 0",
-                    "{{instance}} {{gpu}}",
+                    f'count(wattprint_gpu_pid_namespace_ok{{{C}, instance=~"$node"}} == 0)'
+                    f' or count(wattprint_gpu_pid_namespace_ok{{{C}, instance=~"$node"}}) * 0',
+                    instant=True,
                 )
             ],
-            "no reading failed",
+            "no node with GPU clients",
+            (4, 8),
+            steps=[(None, BLUE), (1, VERMILION)],
         )
     )
+
+
+def health(built):
+    built.with_row(row("Health"))
+    built.with_panel(
+        rows(
+            "Lost cards",
+            "Cards that gave no answer in the last tick. Their counters stand still; the others go on. Read the"
+            " kernel's log for Xid, drain the node and reset the card.",
+            [("up", "none", named(f"(wattprint_gpu_up{{{G}}} == 0)", "model, driver"))],
+            "every card answers, or none is watched",
+            (8, 7),
+            hidden=("cluster",),
+            names={"instance": "node"},
+            links=[("node", link_of_cell("node", "This node", {"node": "instance"}))],
+        )
+    )
+    built.with_panel(
+        lines(
+            "Calls to drivers that are stuck",
+            "For how long a call hasn't returned, the five longest; 0 is none. Seconds and rising: the card or its"
+            " driver hangs; drain the node.",
+            "s",
+            [
+                query(
+                    f"topk(5, max by (instance, gpu) (wattprint_gpu_call_stuck_seconds{{{G}}}))",
+                    "{{instance}} GPU {{gpu}}",
+                )
+            ],
+            NO_CARD,
+            (8, 7),
+        )
+    )
+    built.with_panel(
+        lines(
+            "Failed readings an hour",
+            "Readings that failed and calls that hung, an hour, of the five worst cards. Now and then is harmless; a"
+            " steady rate is a card that is about to be lost.",
+            "short",
+            [
+                query(
+                    f"topk(5, sum by (instance, gpu) ({rate('gpu_errors', G)})) * 3600",
+                    "{{instance}} GPU {{gpu}}",
+                )
+            ],
+            NO_CARD,
+            (8, 7),
+        )
+    )
+
+
+def instances(built):
+    built.with_row(row("MIG"))
+    built.with_panel(
+        tinted(
+            lines(
+                "Power of cards with MIG, by container",
+                "Power of whole cards with MIG by the container that it went to, and what nobody has of them: free or"
+                " unattributed. Free for hours: larger or fewer instances would do.",
+                "watt",
+                [
+                    query(
+                        "topk(10, sum by (namespace, pod, container)"
+                        f" ({rate('gpu_container_energy_joules', HELD)} {WITH_MIG}))",
+                        "{{namespace}} {{pod}} {{container}}",
+                    ),
+                    query(
+                        f"sum by (kind) ({rate('gpu_owner_energy_joules', nobodys())} {WITH_MIG})",
+                        "{{kind}}",
+                    ),
+                ],
+                "no card has MIG on",
+                (9, 9),
+                stacked=True,
+            ),
+            {"idle": GREY, "unattributed": VERMILION},
+        )
+    )
+    built.with_panel(
+        rows(
+            "Cards with MIG",
+            "Cards that are divided. Holders are containers and jobs with an instance, clients are processes on any of"
+            " them. Busy is empty where the driver gives none for a divided card.",
+            [
+                ("power", "watt", named(f"(wattprint_gpu_power_watts{{{G}}} {WITH_MIG})", "method, model")),
+                ("busy", "percentunit", named(f"(wattprint_gpu_utilization_ratio{{{G}}} {WITH_MIG})", "method, model")),
+                ("memory", "bytes", named(f"(wattprint_gpu_memory_used_bytes{{{G}}} {WITH_MIG})", "method, model")),
+                ("clients", "none", named(f"(wattprint_gpu_clients{{{G}}} {WITH_MIG})", "method, model")),
+                (
+                    "holders",
+                    "none",
+                    named(f"(count by ({CARD}) (wattprint_gpu_allocated{{{HELD}}}) {WITH_MIG})", "method, model"),
+                ),
+            ],
+            "no card has MIG on",
+            (9, 9),
+            hidden=("cluster",),
+            names={"instance": "node"},
+            sort="power",
+            links=[("uuid", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"}))],
+        )
+    )
+    built.with_panel(
+        note(
+            "What can be seen of an instance",
+            "The hardware counts energy for the **whole card** only: there is no power, energy or limit of an instance,"
+            " and none is made up here.\n\nThe card's energy is split: **gpm** (Hopper and newer) by how busy each"
+            " instance kept its multiprocessors, **mig_slice** elsewhere by the size of the instances that hold a"
+            " process, whether they work or not. Several owners within one instance are told apart by memory.\n\nIdle"
+            " energy goes to whom instances were given to, by size; instances that nobody holds are idle.",
+            (6, 9),
+        )
+    )
+
+
+def nobodys():
+    return f'{G}, kind=~"idle|unattributed"'

@@ -183,7 +183,7 @@ def owners(built):
             links=[
                 (
                     "namespace",
-                    link_of_cell("workloads", "Its workloads", {"namespace": "namespace"}),
+                    link_of_cell("workloads", "Its workloads", {"node": "instance", "namespace": "namespace"}),
                 )
             ],
         )
@@ -273,7 +273,7 @@ def devices(built):
             hidden=("cluster", "job"),
             names={"instance": "node"},
             sort="power",
-            links=[("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "gpu"}))],
+            links=[("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"}))],
         )
     )
 

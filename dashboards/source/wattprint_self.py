@@ -244,13 +244,13 @@ def missing(built):
             "s",
             [
                 query(
-                    f"topk(5, max by (instance, gpu) (wattprint_gpu_call_stuck_seconds{{{N}}}))",
+                    f"topk(5, max by (instance, gpu, uuid) (wattprint_gpu_call_stuck_seconds{{{N}}}))",
                     "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
             (8, 8),
-            links=[to("gpu", "This card", {"node": "instance", "gpu": "gpu"})],
+            links=[to("gpu", "This card", {"node": "instance", "gpu": "uuid"})],
         )
     )
     built.with_panel(
@@ -272,13 +272,14 @@ def missing(built):
             "short",
             [
                 query(
-                    f"topk(5, sum by (instance, gpu) (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
+                    "topk(5, sum by (instance, gpu, uuid)"
+                    f" (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
                     "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
             (12, 8),
-            links=[to("gpu", "This card", {"node": "instance", "gpu": "gpu"})],
+            links=[to("gpu", "This card", {"node": "instance", "gpu": "uuid"})],
         )
     )
 
