@@ -7,7 +7,7 @@ use std::path::Path;
 use nvidia_ml::scenario::{Device, Process};
 
 use super::scenario::swinging;
-use crate::cgroup::Sandbox;
+use crate::cgroup::{Sandbox, container_id};
 use crate::gpu::burst::arrive;
 use crate::load::Load;
 
@@ -39,6 +39,7 @@ pub(super) fn batch_jobs(sandbox: &Sandbox, directory: &Path) -> (Vec<Load>, Vec
     let training = Process::compute(loads[0].pid()).sm(80).memory(20 << 30);
     let busy = Device { gpu_utilization: 85, memory_used: 20 << 30, ..Device::ampere(20) }.process(training);
     loads.push(steady(sandbox, "batch/system.slice/nginx.service", 10));
+    loads.push(steady(sandbox, &format!("batch/docker/{}", container_id()), 10));
     loads.push(steady(
         sandbox,
         r"batch/machine.slice/machine-qemu\x2d3\x2dweb\x2d1.scope/libvirt/emulator",

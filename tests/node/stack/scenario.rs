@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nvidia_ml::monotonic_ns;
-use nvidia_ml::scenario::{Device, Scenario};
+use nvidia_ml::scenario::{Device, Fault, Scenario};
+use nvidia_ml::{code, monotonic_ns};
 use tempfile::TempDir;
 
 use super::batch_node::batch_jobs;
@@ -72,7 +72,10 @@ impl Nodes {
         let watts = [("intel-rapl:0", PACKAGE_WATTS), ("intel-rapl:0:0", DRAM_WATTS)];
         let sysfs = tree.flag();
         let pump = Pump::start(tree, &watts);
-        let stage = Stage::new(scenario);
+        // One reading of one card fails now and then.
+        let fault =
+            Fault::of("nvmlDeviceGetUtilizationRates", code::UNKNOWN).on(&Device::uuid_of(6)).every(4);
+        let stage = Stage::new(scenario.fault(fault));
         let grid = path("grid");
         fs::write(&grid, "380\n").expect("write the grid's factor");
         let config = config(files.path(), &api, &grid);
