@@ -11,7 +11,7 @@ use crate::cgroup::{Sandbox, container_id};
 use crate::gpu::burst::arrive;
 use crate::load::Load;
 
-/// The jobs of the second node with their files, and its cards: one works for a job, one is held and idle.
+/// The jobs of the second node with their files, and its cards: one works for a job, one is held and idle, one is nobody's.
 pub(super) fn batch_jobs(sandbox: &Sandbox, directory: &Path) -> (Vec<Load>, Vec<Device>) {
     fs::create_dir_all(directory).expect("make the directory of jobs");
     let jobs = [
@@ -45,7 +45,14 @@ pub(super) fn batch_jobs(sandbox: &Sandbox, directory: &Path) -> (Vec<Load>, Vec
         r"batch/machine.slice/machine-qemu\x2d3\x2dweb\x2d1.scope/libvirt/emulator",
         10,
     ));
-    (loads, vec![swinging(busy, 300.0, 40.0, 8.0), swinging(Device::ampere(21), 55.0, 1.0, 5.0)])
+    (
+        loads,
+        vec![
+            swinging(busy, 300.0, 40.0, 8.0),
+            swinging(Device::ampere(21), 55.0, 1.0, 5.0),
+            swinging(Device::ampere(22), 48.0, 1.0, 6.0),
+        ],
+    )
 }
 
 fn steady(sandbox: &Sandbox, path: &str, permille: u32) -> Load {

@@ -20,12 +20,23 @@ const MAY_BE_EMPTY: &[Excuse] = &[
         "",
         "compares with a quarter of an hour ago, and the test is younger",
     ),
-    ("wattprint-gpu", "Calls to the driver that don't return", "", "none hangs here"),
     ("wattprint-self", "Where collectors fail", "", "it leaves out nvml, and none of the others fails here"),
+    ("wattprint-gpu", "Cards with MIG", "B", "drivers don't tell the utilization of a card with MIG"),
+    ("wattprint-models", "Power of models without work", "", "every model that has work counted did some"),
+    (
+        "wattprint-models",
+        "Left out by stopping early, 1 day",
+        "",
+        "a run has ended once it is gone for a quarter of an hour",
+    ),
 ];
 
 /// Ratios that may be more than 1: the dashboard's uid and the panel's title.
-const MAY_EXCEED_ONE: &[(&str, &str)] = &[];
+const MAY_EXCEED_ONE: &[(&str, &str)] = &[
+    ("wattprint-carbon", "Now against the mean of the last day"),
+    ("wattprint-workloads", "Namespaces"),
+    ("wattprint-workloads", "Budget used, 30 days"),
+];
 
 /// What is asked.
 #[derive(Clone, Debug)]
