@@ -141,7 +141,7 @@ def each(built):
     built.with_row(row("Jobs"))
     energy = recent(f"job:wattprint_energy_kwh:increase1d{{{J}}}")
     top = f"topk(50, {energy})"
-    gpu = f'sum by ({WHO}) (sum_over_time(job:wattprint_energy_joules:increase1m{{{J}, component="gpu"}}[1h])) / 3.6e6'
+    gpu = f'sum by ({WHO}) (sum_over_time(job:wattprint_energy_joules:increase1m{{{J}, component="gpu"}}[59m59s999ms] offset 1m)) / 3.6e6'
     built.with_panel(
         rows(
             "Jobs of the last day",
