@@ -9,15 +9,23 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+import carbon
 import fleet
+import gpu
 import jobs
+import models
 import node
 import wattprint_self
+import workloads
 
 BOARDS = {
     "fleet": fleet,
     "node": node,
+    "workloads": workloads,
+    "gpu": gpu,
     "jobs": jobs,
+    "carbon": carbon,
+    "models": models,
     "wattprint": wattprint_self,
 }
 OUTPUT = Path(__file__).resolve().parent.parent

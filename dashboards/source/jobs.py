@@ -306,7 +306,7 @@ def gpus(built):
             names={"instance": "node"},
             sort="power",
             links=[
-                ("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "gpu"})),
+                ("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"})),
                 ("job_id", link_of_cell("jobs", "This job", {"job": "job_id"})),
                 ("node", link_of_cell("node", "This node", {"node": "instance"})),
             ],

@@ -273,7 +273,7 @@ def devices(built):
             hidden=("cluster",),
             names={"instance": "node"},
             sort="power",
-            links=[("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "gpu"}))],
+            links=[("gpu", link_of_cell("gpu", "This card", {"node": "instance", "gpu": "uuid"}))],
         )
     )
 

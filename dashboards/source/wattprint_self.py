@@ -243,13 +243,13 @@ def missing(built):
             "s",
             [
                 query(
-                    f"topk(5, max by (instance, gpu) (wattprint_gpu_call_stuck_seconds{{{N}}}))",
+                    f"topk(5, max by (instance, gpu, uuid) (wattprint_gpu_call_stuck_seconds{{{N}}}))",
                     "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
             (8, 8),
-            links=[to("gpu", "This card", {"node": "instance", "gpu": "gpu"})],
+            links=[to("gpu", "This card", {"node": "instance", "gpu": "uuid"})],
         )
     )
     built.with_panel(
@@ -271,13 +271,13 @@ def missing(built):
             "short",
             [
                 query(
-                    f"topk(5, sum by (instance, gpu) (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
+                    f"topk(5, sum by (instance, gpu, uuid) (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
                     "{{instance}} GPU {{gpu}}",
                 )
             ],
             "no GPU is watched",
             (12, 8),
-            links=[to("gpu", "This card", {"node": "instance", "gpu": "gpu"})],
+            links=[to("gpu", "This card", {"node": "instance", "gpu": "uuid"})],
         )
     )
 
