@@ -135,6 +135,8 @@ def cost(built):
 def variants(built):
     built.with_row(row("Variant against variant"))
     ratio = recent(f"model:wattprint_variant_to_baseline:ratio1d{{{U}}}")
+    # Whichever variants are chosen, they are held against this one.
+    baseline = f'{C}, model=~"$model", phase=~"$phase", variant="baseline"'
     name = "{{model}} {{variant}} per {{unit}}"
     built.with_panel(
         bars(
@@ -169,9 +171,8 @@ def variants(built):
             "joule",
             [
                 query(
-                    f"topk(10, sum by (model, variant, unit) (model:wattprint_joules_per_unit:ratio1h{{{U}}}"
-                    f' and on (cluster, model, phase, unit) model:wattprint_joules_per_unit:ratio1h{{{C}, model=~"$model",'
-                    ' phase=~"$phase", variant="baseline"}))',
+                    f"topk(10, sum by ({BY}) (model:wattprint_joules_per_unit:ratio1h{{{U}}}"
+                    f" and on (cluster, model, phase, unit) model:wattprint_joules_per_unit:ratio1h{{{baseline}}}))",
                     name,
                 )
             ],

@@ -271,7 +271,8 @@ def missing(built):
             "short",
             [
                 query(
-                    f"topk(5, sum by (instance, gpu, uuid) (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
+                    "topk(5, sum by (instance, gpu, uuid)"
+                    f" (rate(wattprint_gpu_errors_total{{{N}}}[$__rate_interval])))",
                     "{{instance}} GPU {{gpu}}",
                 )
             ],

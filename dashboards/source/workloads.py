@@ -262,7 +262,7 @@ def workloads(built):
     built.with_panel(
         bars(
             "Highest ten by emissions, 1 day",
-            "Grams of the last day by controller. Start with the first: a tenth less there is worth more than all of the last.",
+            "Grams of the last day by controller. Start with the highest.",
             "massg",
             [
                 query(
@@ -348,7 +348,7 @@ def containers(built):
     built.with_panel(
         lines(
             "Power by pod, highest ten",
-            "IT power of pods by their counters. Replicas that differ much do different work, or sit on other hardware.",
+            "IT power of pods by their counters. Replicas that differ do different work, or sit on other hardware.",
             "watt",
             [
                 query(
