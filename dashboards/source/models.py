@@ -72,6 +72,11 @@ def build():
     return built
 
 
+def called(expr):
+    """Series without a phase by a name that a legend can show."""
+    return f'label_replace({expr}, "phase", "no phase", "phase", "")'
+
+
 def cost(built):
     built.with_row(row("What a unit of work costs"))
     grams = recent(f"model:wattprint_grams_per_unit:ratio1d{{{U}}}")
@@ -189,12 +194,12 @@ def phases(built):
         tinted(
             bars(
                 "Energy by phase, 30 days",
-                "IT energy of the last 30 days by phase; one without a name has a model and no phase. Training is paid"
+                "IT energy of the last 30 days by phase. No phase: a model without wattprint.io/phase. Training is paid"
                 " once, inference for as long as the model serves: say for which you optimize.",
                 "kwatth",
                 [
                     query(
-                        f"sum by (phase) ({recent(f'model:wattprint_energy_kwh:increase30d{{{M}}}')})",
+                        called(f"sum by (phase) ({recent(f'model:wattprint_energy_kwh:increase30d{{{M}}}')})"),
                         "{{phase}}",
                         True,
                     )
@@ -214,7 +219,7 @@ def phases(built):
                 "massg",
                 [
                     query(
-                        f"sum by (phase) ({recent(f'model:wattprint_emissions_grams:increase30d{{{M}}}')})",
+                        called(f"sum by (phase) ({recent(f'model:wattprint_emissions_grams:increase30d{{{M}}}')})"),
                         "{{phase}}",
                         True,
                     )
@@ -231,7 +236,7 @@ def phases(built):
                 "Power by phase",
                 "IT power by phase. Training in dirty hours: move it, see the dashboard Carbon-aware.",
                 "watt",
-                [query(f"sum by (phase) (model:wattprint_power_watts:avg5m{{{M}}})", "{{phase}}")],
+                [query(called(f"sum by (phase) (model:wattprint_power_watts:avg5m{{{M}}})"), "{{phase}}")],
                 NO_MODEL,
                 (12, 8),
                 stacked=True,
@@ -300,7 +305,7 @@ def work(built):
                     "{{model}} {{variant}} {{phase}}",
                 )
             ],
-            "every model that counts its work did some in the last hour",
+            "every model that counts its work did some in the last hour, or none counts any",
         )
     )
 
