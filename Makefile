@@ -3,8 +3,9 @@
 
 CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
-TEST_TOOLS = prometheus:promtool gcc:cc munge:munged slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch \
-  podman:podman runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
+TEST_TOOLS = prometheus:promtool prometheus-alertmanager:amtool gcc:cc munge:munged \
+  slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
 
 # The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
 # Grafana that they are compared with.

@@ -62,7 +62,8 @@ def trust(built):
             "Energy of all owners less energy of the node, on the node where it differs most. Every joule has an"
             " owner, so this is 0 but for rounding of a scrape's decimals. Anything else is a fault: report it.",
             "joule",
-            [query(f"max(abs({owners} - {nodes}))", instant=True)],
+            # A scrape's decimals leave some picojoules, which nobody needs to see.
+            [query(f"max(round(abs({owners} - {nodes}), 0.000001))", instant=True)],
             NO_NODE,
             steps=[(None, BLUE), (0.01, ORANGE), (1, VERMILION)],
             decimals=3,

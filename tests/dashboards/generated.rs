@@ -68,8 +68,11 @@ fn the_dashboards_are_what_their_source_makes() {
 #[test]
 fn a_stale_dashboard_is_found() {
     let copy = tempfile::tempdir().unwrap();
-    let into = copy.path().join("source");
-    fs::create_dir(&into).unwrap();
+    let (boards, data) = (copy.path().join("dashboards"), copy.path().join("data"));
+    let into = boards.join("source");
+    fs::create_dir_all(&into).unwrap();
+    fs::create_dir(&data).unwrap();
+    fs::copy(repository().join("data/equivalences.csv"), data.join("equivalences.csv")).unwrap();
     for entry in fs::read_dir(repository().join("dashboards/source")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
@@ -85,7 +88,7 @@ fn a_stale_dashboard_is_found() {
         let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         paths.filter(|path| path.extension().is_some_and(|is| is == "json")).min().unwrap()
     };
-    let changed = any(copy.path());
+    let changed = any(&boards);
     fs::write(&changed, fs::read_to_string(&changed).unwrap().replacen("wattprint", "wattfootprint", 1))
         .unwrap();
     let (same, said) = check();
@@ -93,7 +96,7 @@ fn a_stale_dashboard_is_found() {
 
     // Neither does a file stay that nothing makes any more.
     assert!(python(None, [&into]).0);
-    fs::write(copy.path().join("leftover.json"), "{}").unwrap();
+    fs::write(boards.join("leftover.json"), "{}").unwrap();
     let (same, said) = check();
     assert!(!same && said.contains("leftover.json"), "{said}");
 }

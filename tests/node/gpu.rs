@@ -1,6 +1,6 @@
 //! GPUs, through a library that imitates NVML: what is scraped must be what the scenario says.
 
-mod burst;
+pub(crate) mod burst;
 mod calls;
 mod driver;
 mod energy;
@@ -156,7 +156,7 @@ pub(crate) fn tick_ns(snapshot: &Snapshot) -> u64 {
     now_ns - u64::try_from(age.as_nanos()).expect("a short time")
 }
 
-fn unix_seconds() -> f64 {
+pub(crate) fn unix_seconds() -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("after 1970").as_secs_f64()
 }

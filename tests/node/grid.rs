@@ -1,6 +1,6 @@
 //! Live carbon intensity: from a provider's answer to grams.
 
-mod provider;
+pub(crate) mod provider;
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Names of pods, by the watch of a made-up API server, for real cgroups.
 
-mod rig;
+pub(crate) mod rig;
 mod scale;
-mod server;
+pub(crate) mod server;
 mod trouble;
 
 use crate::cgroup::container_id;

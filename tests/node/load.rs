@@ -52,6 +52,10 @@ impl Load {
         self.0.id()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("wait").is_some()
+    }
+
     /// Waits until it has done all.
     pub(crate) fn join(mut self) {
         let status = wait_for("the load to end", PATIENCE, || self.0.try_wait().expect("wait"));

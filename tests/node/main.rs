@@ -26,6 +26,7 @@ mod rapl;
 mod rapl_tree;
 mod slurm;
 mod snapshot;
+mod stack;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -8,6 +8,8 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "what is waited for has a deadline, and that needs a clock")]
 
+mod alertmanager;
+mod alerts;
 mod files;
 mod levels;
 mod names;

@@ -25,7 +25,7 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Beginnings of the names of inference servers' metrics.
-const SERVERS: &[&str] = &["vllm:", "tgi_", "nv_inference_", "sglang:"];
+const SERVERS: &[&str] = &["vllm:", "vllm_", "tgi_", "nv_inference_", "sglang:", "sglang_"];
 
 #[test]
 fn every_series_in_an_expression_is_somebodys() {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     /// Answers with this status and body.
     Says(u16, String),
     /// Takes the request and never answers.
@@ -19,14 +19,14 @@ pub(super) enum Mood {
 
 /// The server; it ends with the tests' process.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub(crate) struct Provider {
     port: u16,
     mood: Arc<Mutex<Mood>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Provider {
-    pub(super) fn new(mood: Mood) -> Self {
+    pub(crate) fn new(mood: Mood) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (mood, asked) = (Arc::new(Mutex::new(mood)), Arc::<Mutex<Vec<String>>>::default());
@@ -42,16 +42,16 @@ impl Provider {
         Self { port, mood, asked }
     }
 
-    pub(super) fn becomes(&self, mood: Mood) {
+    pub(crate) fn becomes(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The heads of all requests so far.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -86,13 +86,13 @@ fn answer(stream: TcpStream, mood: &Mood, noted: &Mutex<Vec<String>>) -> std::io
 }
 
 /// Seconds since the epoch.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// An answer in the shape of Energy-Charts, hour by hour: what was measured up to and with the hour after the present one, so
 /// that a test may run over the end of an hour, and the forecast from there.
-pub(super) fn chart(measured: &[f64], forecast: &[f64]) -> String {
+pub(crate) fn chart(measured: &[f64], forecast: &[f64]) -> String {
     let past = u64::try_from(measured.len()).unwrap();
     let first = (now() / 3_600 + 2 - past) * 3_600;
     let hours = past + u64::try_from(forecast.len()).unwrap();

@@ -15,20 +15,20 @@ use crate::wait_for;
 
 /// A daemon and the API server that it watches.
 #[derive(Debug)]
-pub(super) struct Rig {
-    pub(super) daemon: Daemon,
-    pub(super) server: ApiServer,
+pub(crate) struct Rig {
+    pub(crate) daemon: Daemon,
+    pub(crate) server: ApiServer,
     files: TempDir,
 }
 
 impl Rig {
     /// A daemon that waits for names for so long.
-    pub(super) fn start(server: ApiServer, wait: &str, config: &str) -> Self {
+    pub(crate) fn start(server: ApiServer, wait: &str, config: &str) -> Self {
         Self::trusting(server, None, wait, config)
     }
 
     /// The same with an authority.
-    pub(super) fn trusting(server: ApiServer, ca_file: Option<&Path>, wait: &str, config: &str) -> Self {
+    pub(crate) fn trusting(server: ApiServer, ca_file: Option<&Path>, wait: &str, config: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (kubeconfig, token) = (files.path().join("kubeconfig"), files.path().join("token"));
         fs::write(&token, "first").unwrap();
@@ -50,7 +50,7 @@ impl Rig {
     }
 
     /// A daemon that waits for names for so long, and that no other source gives any.
-    pub(super) fn daemon(wait: &str, config: &str) -> Daemon {
+    pub(crate) fn daemon(wait: &str, config: &str) -> Daemon {
         let environment = [("WATTPRINT_NAMES__WAIT".to_owned(), wait.to_owned())];
         let config = format!("{}{config}", crate::cgroups::MODEL);
         let arguments = [
@@ -63,19 +63,19 @@ impl Rig {
     }
 
     /// The file with the daemon's token.
-    pub(super) fn token(&self) -> PathBuf {
+    pub(crate) fn token(&self) -> PathBuf {
         self.files.path().join("token")
     }
 
     /// What is known of a container now.
-    pub(super) fn infos(&self, id: &str) -> Vec<String> {
+    pub(crate) fn infos(&self, id: &str) -> Vec<String> {
         let scrape = self.daemon.scrape();
         let rows = scrape.select("wattprint_container_info", &[("container_id", &id[..12])]);
         rows.iter().map(|row| format!("{row:?}")).collect()
     }
 
     /// Waits until a container has these labels, and no other row is there for it.
-    pub(super) fn until_info(&self, id: &str, labels: &[(&str, &str)]) {
+    pub(crate) fn until_info(&self, id: &str, labels: &[(&str, &str)]) {
         self.until(&format!("{labels:?}"), |scrape| {
             let own = [("container_id", &id[..12])];
             let rows = scrape.select("wattprint_container_info", &own);
@@ -85,18 +85,18 @@ impl Rig {
     }
 
     /// Waits for a scrape that fits.
-    pub(super) fn until(&self, what: &str, mut fits: impl FnMut(&Exposition) -> bool) {
+    pub(crate) fn until(&self, what: &str, mut fits: impl FnMut(&Exposition) -> bool) {
         wait_for(what, PATIENCE, || fits(&self.daemon.scrape()).then_some(()));
     }
 
     /// Series of CPU time that a container has with these labels.
-    pub(super) fn series(&self, id: &str, labels: &[(&str, &str)]) -> usize {
+    pub(crate) fn series(&self, id: &str, labels: &[(&str, &str)]) -> usize {
         let own = [("container_id", &id[..12])];
         self.daemon.scrape().select("wattprint_container_cpu_seconds_total", &[&own, labels].concat()).len()
     }
 
     /// Whether the collector fares well; none where it isn't at work.
-    pub(super) fn collector_succeeds(&self) -> Option<bool> {
+    pub(crate) fn collector_succeeds(&self) -> Option<bool> {
         let scrape = self.daemon.scrape();
         let rows = scrape.select("wattprint_collector_success", &[("collector", "kubernetes")]);
         rows.first().map(|row| row.value == 1.0)
@@ -105,14 +105,14 @@ impl Rig {
 
 /// A pod.
 #[derive(Clone, Debug)]
-pub(super) struct Pod {
-    pub(super) uid: String,
+pub(crate) struct Pod {
+    pub(crate) uid: String,
     json: Value,
 }
 
 impl Pod {
     /// A pod of a Deployment `web` without containers.
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let uid = format!("{:08x}-0000-4000-8000-{count:012x}", std::process::id());
@@ -131,7 +131,7 @@ impl Pod {
     }
 
     /// Adds a container, and gives its id.
-    pub(super) fn container(&mut self, name: &str) -> String {
+    pub(crate) fn container(&mut self, name: &str) -> String {
         let id = container_id();
         let image = "nginx:1.27";
         let status = json!({"name": name, "image": image, "containerID": format!("containerd://{id}"), "lastState": {}});
@@ -141,18 +141,18 @@ impl Pod {
     }
 
     /// Gives a container another id, as a second restart would: the first id isn't even told as the last one.
-    pub(super) fn restart(&mut self, name: &str, id: &str) {
+    pub(crate) fn restart(&mut self, name: &str, id: &str) {
         let statuses = self.json["status"]["containerStatuses"].as_array_mut().unwrap();
         let status = statuses.iter_mut().find(|status| status["name"] == name).unwrap();
         status["containerID"] = json!(format!("containerd://{id}"));
     }
 
-    pub(super) fn label(&mut self, key: &str, value: &str) {
+    pub(crate) fn label(&mut self, key: &str, value: &str) {
         self.json["metadata"]["labels"][key] = json!(value);
     }
 
     /// Makes it one of the kubelet's own, and gives the UID in its cgroups.
-    pub(super) fn make_static(&mut self) -> String {
+    pub(crate) fn make_static(&mut self) -> String {
         let hash = self.uid.replace('-', "");
         self.json["metadata"]["annotations"] = json!({"kubernetes.io/config.hash": hash});
         self.json["metadata"]["ownerReferences"] =
@@ -161,11 +161,11 @@ impl Pod {
     }
 
     /// Where the cgroup of a container is.
-    pub(super) fn path(&self, id: &str) -> String {
+    pub(crate) fn path(&self, id: &str) -> String {
         format!("kubepods/burstable/pod{}/{id}", self.uid)
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         self.json.clone()
     }
 }

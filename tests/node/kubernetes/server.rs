@@ -17,11 +17,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 /// The node whose pods these are.
-pub(super) const NODE: &str = "n1";
+pub(crate) const NODE: &str = "n1";
 
 /// How a watch learns that the server has forgotten where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Forgetting {
+pub(crate) enum Forgetting {
     /// By the status of the answer.
     Status,
     /// By an event in a stream that has begun.
@@ -53,19 +53,19 @@ struct State {
 
 /// The server; it ends with the tests' process.
 #[derive(Clone, Debug)]
-pub(super) struct ApiServer {
+pub(crate) struct ApiServer {
     port: u16,
     scheme: &'static str,
     shared: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl ApiServer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::start("http", serve)
     }
 
     /// The same over TLS; the certificate of its authority goes to `ca_file`.
-    pub(super) fn tls(ca_file: &Path) -> Self {
+    pub(crate) fn tls(ca_file: &Path) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -119,12 +119,12 @@ impl ApiServer {
         Self { port, scheme, shared }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Makes a pod, or changes the one with its UID.
-    pub(super) fn put(&self, mut pod: Value) {
+    pub(crate) fn put(&self, mut pod: Value) {
         let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
         self.change(|state| {
             pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
@@ -133,7 +133,7 @@ impl ApiServer {
         });
     }
 
-    pub(super) fn delete(&self, uid: &str) {
+    pub(crate) fn delete(&self, uid: &str) {
         self.change(|state| {
             let mut pod = state.pods.remove(uid).unwrap();
             pod["metadata"]["resourceVersion"] = json!(state.version.to_string());
@@ -142,7 +142,7 @@ impl ApiServer {
     }
 
     /// Lets time pass without any pod having changed, and says so.
-    pub(super) fn bookmark(&self) {
+    pub(crate) fn bookmark(&self) {
         self.change(|state| {
             let metadata = json!({"resourceVersion": state.version.to_string(), "creationTimestamp": null});
             let object = json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {"containers": null}, "status": {}});
@@ -151,7 +151,7 @@ impl ApiServer {
     }
 
     /// Sends a line as it is.
-    pub(super) fn send(&self, line: &str) {
+    pub(crate) fn send(&self, line: &str) {
         let (mutex, changed) = &*self.shared;
         let mut state = mutex.lock().unwrap();
         state.version += 1;
@@ -162,7 +162,7 @@ impl ApiServer {
     }
 
     /// Forgets everything that happened, and cuts all watches, so that the next ones learn of that.
-    pub(super) fn forget(&self, forgetting: Forgetting) {
+    pub(crate) fn forget(&self, forgetting: Forgetting) {
         let (mutex, changed) = &*self.shared;
         let mut state = mutex.lock().unwrap();
         state.version += 1;
@@ -175,7 +175,7 @@ impl ApiServer {
     }
 
     /// Cuts all watches; what each ends with may be half an event.
-    pub(super) fn cut(&self, last_words: &str) {
+    pub(crate) fn cut(&self, last_words: &str) {
         let (mutex, changed) = &*self.shared;
         let mut state = mutex.lock().unwrap();
         state.cuts += 1;
@@ -184,25 +184,25 @@ impl ApiServer {
         changed.notify_all();
     }
 
-    pub(super) fn is_down(&self, is_down: bool) {
+    pub(crate) fn is_down(&self, is_down: bool) {
         self.lock().is_down = is_down;
         self.cut("");
     }
 
-    pub(super) fn takes_only(&self, token: &str) {
+    pub(crate) fn takes_only(&self, token: &str) {
         self.lock().token = Some(token.to_owned());
     }
 
-    pub(super) fn forbids(&self, is_forbidden: bool) {
+    pub(crate) fn forbids(&self, is_forbidden: bool) {
         self.lock().is_forbidden = is_forbidden;
     }
 
-    pub(super) fn pages(&self, page: usize) {
+    pub(crate) fn pages(&self, page: usize) {
         self.lock().page = page;
     }
 
     /// The request lines so far that have all of these parts.
-    pub(super) fn asked(&self, parts: &[&str]) -> usize {
+    pub(crate) fn asked(&self, parts: &[&str]) -> usize {
         self.lock().asked.iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
     }
 
