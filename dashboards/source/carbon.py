@@ -1,4 +1,4 @@
-"""Carbon-aware: how dirty the grid is now and ahead, and what the same energy would have emitted at other hours and places."""
+"""Carbon-aware: how dirty the grid is now and ahead, and what energy would have emitted at other hours and places."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -164,7 +164,7 @@ def ahead(built):
             "The forecast factor of the grid at each full hour ahead. Choose one zone to see them in order. Start what"
             " can wait where the bars are shortest; the table beside this finds the window.",
             PER_KWH,
-            # One query for each ten hours: series of one answer are in order of their labels' text, where 10 precedes 2.
+            # One query for each ten hours: an answer is in the order of its labels' text, in which 10 precedes 2.
             [
                 query(
                     f'zone:wattprint_grid_forecast_grams_per_kwh:avg{{{Z}, hours_ahead=~"{each}"}}',
@@ -200,7 +200,10 @@ def ahead(built):
             NO_FORECAST,
             (13, 16),
             sort="cleaner",
-            links=[("cluster", link_of_cell("jobs", "Jobs that could wait", {"cluster": "cluster"}))],
+            links=[
+                ("grid_zone", link_of_cell("carbon", "Only this zone", {"grid_zone": "grid_zone"})),
+                ("cluster", link_of_cell("jobs", "Jobs that could wait", {"cluster": "cluster"})),
+            ],
         )
     )
 
@@ -253,6 +256,7 @@ def otherwise(built):
             NO_FORECAST,
             (24, 8),
             sort="less",
+            links=[("grid_zone", link_of_cell("carbon", "Only this zone", {"grid_zone": "grid_zone"}))],
         )
     )
 

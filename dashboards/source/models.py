@@ -72,6 +72,11 @@ def build():
     return built
 
 
+def called(expr):
+    """Series without a phase by a name that a legend can show."""
+    return f'label_replace({expr}, "phase", "no phase", "phase", "")'
+
+
 def cost(built):
     built.with_row(row("What a unit of work costs"))
     grams = recent(f"model:wattprint_grams_per_unit:ratio1d{{{U}}}")
@@ -135,6 +140,8 @@ def cost(built):
 def variants(built):
     built.with_row(row("Variant against variant"))
     ratio = recent(f"model:wattprint_variant_to_baseline:ratio1d{{{U}}}")
+    # Whichever variants are chosen, they are held against this one.
+    baseline = f'{C}, model=~"$model", phase=~"$phase", variant="baseline"'
     name = "{{model}} {{variant}} per {{unit}}"
     built.with_panel(
         bars(
@@ -169,9 +176,8 @@ def variants(built):
             "joule",
             [
                 query(
-                    f"topk(10, sum by (model, variant, unit) (model:wattprint_joules_per_unit:ratio1h{{{U}}}"
-                    f' and on (cluster, model, phase, unit) model:wattprint_joules_per_unit:ratio1h{{{C}, model=~"$model",'
-                    ' phase=~"$phase", variant="baseline"}))',
+                    f"topk(10, sum by ({BY}) (model:wattprint_joules_per_unit:ratio1h{{{U}}}"
+                    f" and on (cluster, model, phase, unit) model:wattprint_joules_per_unit:ratio1h{{{baseline}}}))",
                     name,
                 )
             ],
@@ -188,12 +194,12 @@ def phases(built):
         tinted(
             bars(
                 "Energy by phase, 30 days",
-                "IT energy of the last 30 days by phase; one without a name has a model and no phase. Training is paid"
+                "IT energy of the last 30 days by phase. No phase: a model without wattprint.io/phase. Training is paid"
                 " once, inference for as long as the model serves: say for which you optimize.",
                 "kwatth",
                 [
                     query(
-                        f"sum by (phase) ({recent(f'model:wattprint_energy_kwh:increase30d{{{M}}}')})",
+                        called(f"sum by (phase) ({recent(f'model:wattprint_energy_kwh:increase30d{{{M}}}')})"),
                         "{{phase}}",
                         True,
                     )
@@ -213,7 +219,7 @@ def phases(built):
                 "massg",
                 [
                     query(
-                        f"sum by (phase) ({recent(f'model:wattprint_emissions_grams:increase30d{{{M}}}')})",
+                        called(f"sum by (phase) ({recent(f'model:wattprint_emissions_grams:increase30d{{{M}}}')})"),
                         "{{phase}}",
                         True,
                     )
@@ -230,7 +236,7 @@ def phases(built):
                 "Power by phase",
                 "IT power by phase. Training in dirty hours: move it, see the dashboard Carbon-aware.",
                 "watt",
-                [query(f"sum by (phase) (model:wattprint_power_watts:avg5m{{{M}}})", "{{phase}}")],
+                [query(called(f"sum by (phase) (model:wattprint_power_watts:avg5m{{{M}}})"), "{{phase}}")],
                 NO_MODEL,
                 (12, 8),
                 stacked=True,
@@ -299,7 +305,7 @@ def work(built):
                     "{{model}} {{variant}} {{phase}}",
                 )
             ],
-            "every model that counts its work did some in the last hour",
+            "every model that counts its work did some in the last hour, or none counts any",
         )
     )
 

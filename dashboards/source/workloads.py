@@ -69,6 +69,11 @@ def rate(metric, selector):
     return f"rate(wattprint_{metric}_total{{{selector}}}[$__rate_interval])"
 
 
+def called(expr):
+    """Series without a namespace by a name that a legend can show."""
+    return f'label_replace({expr}, "namespace", "outside Kubernetes", "namespace", "")'
+
+
 def now(built):
     built.with_row(row("The chosen namespaces"))
     power = f"sum(namespace:wattprint_power_watts:avg5m{{{N}}})"
@@ -172,7 +177,7 @@ def namespaces(built):
             "watt",
             [
                 query(
-                    f"topk(10, sum by (cluster, namespace) (namespace:wattprint_power_watts:avg5m{{{N}}}))",
+                    called(f"topk(10, sum by (cluster, namespace) (namespace:wattprint_power_watts:avg5m{{{N}}}))"),
                     "{{cluster}} {{namespace}}",
                 )
             ],
@@ -188,7 +193,7 @@ def namespaces(built):
             "none",
             [
                 query(
-                    f"topk(10, namespace:wattprint_carbon_budget_burn:ratio1h{{{N}}})",
+                    called(f"topk(10, namespace:wattprint_carbon_budget_burn:ratio1h{{{N}}})"),
                     "{{cluster}} {{namespace}}",
                 )
             ],
@@ -204,7 +209,7 @@ def namespaces(built):
             "percentunit",
             [
                 query(
-                    f"topk(10, {used})",
+                    called(f"topk(10, {used})"),
                     "{{cluster}} {{namespace}}",
                     True,
                 )
@@ -262,11 +267,11 @@ def workloads(built):
     built.with_panel(
         bars(
             "Highest ten by emissions, 1 day",
-            "Grams of the last day by controller. Start with the first: a tenth less there is worth more than all of the last.",
+            "Grams of the last day by controller. Start with the highest.",
             "massg",
             [
                 query(
-                    f"topk(10, sum by (namespace, owner_name) ({grams}))",
+                    called(f"topk(10, sum by (namespace, owner_name) ({grams}))"),
                     "{{namespace}} {{owner_name}}",
                     True,
                 )
@@ -282,8 +287,7 @@ def workloads(built):
             "watt",
             [
                 query(
-                    "topk(10, sum by (namespace, owner_name)"
-                    f" (workload:wattprint_power_watts:avg5m{{{W}}}))",
+                    called(f"topk(10, sum by (namespace, owner_name) (workload:wattprint_power_watts:avg5m{{{W}}}))"),
                     "{{namespace}} {{owner_name}}",
                 )
             ],
@@ -348,12 +352,14 @@ def containers(built):
     built.with_panel(
         lines(
             "Power by pod, highest ten",
-            "IT power of pods by their counters. Replicas that differ much do different work, or sit on other hardware.",
+            "IT power of pods by their counters. Replicas that differ do different work, or sit on other hardware.",
             "watt",
             [
                 query(
-                    "topk(10, sum by (namespace, pod)"
-                    f" ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD}))",
+                    called(
+                        "topk(10, sum by (namespace, pod)"
+                        f" ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD}))"
+                    ),
                     "{{namespace}} {{pod}}",
                 )
             ],
@@ -368,8 +374,10 @@ def containers(built):
             "massg",
             [
                 query(
-                    "topk(10, sum by (namespace, pod)"
-                    f" ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD})) * 3600",
+                    called(
+                        "topk(10, sum by (namespace, pod)"
+                        f" ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD})) * 3600"
+                    ),
                     "{{namespace}} {{pod}}",
                 )
             ],
