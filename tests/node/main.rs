@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "what is waited for has a deadline, and that needs a clock")]
 
+mod backends;
 mod cgroup;
 mod cgroups;
 mod daemon;
@@ -26,7 +27,6 @@ mod rapl;
 mod rapl_tree;
 mod slurm;
 mod snapshot;
-mod stack;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -34,6 +34,7 @@ const MAY_BE_EMPTY: &[Excuse] = &[
 /// Ratios that may be more than 1: the dashboard's uid and the panel's title.
 const MAY_EXCEED_ONE: &[(&str, &str)] = &[
     ("wattprint-carbon", "Now against the mean of the last day"),
+    ("wattprint-carbon", "Other regions"),
     ("wattprint-workloads", "Namespaces"),
     ("wattprint-workloads", "Budget used, 30 days"),
 ];

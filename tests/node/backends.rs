@@ -1,4 +1,6 @@
 //! The whole stack: real Prometheus and Alertmanager, two daemons, and all rules, dashboards and alerts of this repository.
+//!
+//! Tests run in the order of their names; by its name this one, which mostly waits, begins first and not last.
 
 mod alerts;
 mod batch_node;
