@@ -234,8 +234,12 @@ def otherwise(built):
             links=[("cluster", link_of_cell("fleet", "This cluster", {"cluster": "cluster"}))],
         )
     )
-    # One sample a minute of a mean in watts.
-    energy = f"sum by (cluster, grid_zone) (sum_over_time(zone:wattprint_power_watts:avg5m{{{Z}}}[1d])) / 60000"
+    # A day's mean in watts is of the minutes that are known only.
+    covered = recent(f"cluster:wattprint_covered:ratio1d{{{C}}}")
+    energy = (
+        f"sum by (cluster, grid_zone) (avg_over_time(zone:wattprint_power_watts:avg5m{{{Z}}}[1d])) * 0.024"
+        f" * on (cluster) group_left () {covered}"
+    )
     mean = f"avg by (cluster, grid_zone) (avg_over_time({FACTOR}[1d]))"
     built.with_panel(
         rows(
