@@ -152,22 +152,29 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let mut prometheus = Prometheus::start(arguments, nodes)?;
     say(&format!("{} nodes for {} minutes", arguments.nodes, arguments.minutes));
     let end = Instant::now() + Duration::from_secs(60 * arguments.minutes);
-    let mut before = None;
+    let (mut before, mut runs, mut look) = (None, report::Runs::default(), Instant::now());
     while Instant::now() < end {
         thread::sleep(Duration::from_secs(1));
         if let Some(status) = prometheus.child.try_wait()? {
             let log = fs::read_to_string(prometheus.folder.join("log"))?;
             return Err(format!("prometheus ended with {status}: {log}").into());
         }
-        // The last five minutes are what CPU time is of.
-        if before.is_none() && end.saturating_duration_since(Instant::now()) < Duration::from_secs(300) {
-            before = Some(report::Effort::read(prometheus.child.id())?);
+        // CPU time and the groups' longest runs are of the last five minutes.
+        if end.saturating_duration_since(Instant::now()) < Duration::from_secs(300) {
+            if before.is_none() {
+                before = Some(report::Effort::read(prometheus.child.id())?);
+            }
+            if look.elapsed() > Duration::from_secs(10) {
+                look = Instant::now();
+                runs.look(prometheus.port)?;
+            }
         }
     }
     let report = report::measure(
         prometheus.port,
         prometheus.child.id(),
         &before.ok_or("no measurement at the start")?,
+        &runs,
         json!({ "nodes": arguments.nodes, "minutes": arguments.minutes, "scrape_seconds": arguments.scrape }),
     )?;
     let mut output = io::stdout().lock();

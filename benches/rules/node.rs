@@ -66,8 +66,14 @@ pub(crate) fn metrics(node: u64, clock: Clock) -> String {
 
 fn nodes(page: &mut Page, seconds: f64) {
     const PARTS: [(&str, f64); 4] = [("cpu", 310.0), ("dram", 60.0), ("gpu", 3100.0), ("other", 400.0)];
-    const KINDS: [(&str, f64); 6] =
-        [("container", 0.6), ("unit", 0.05), ("job", 0.1), ("system", 0.05), ("idle", 0.15), ("unattributed", 0.05)];
+    const KINDS: [(&str, f64); 6] = [
+        ("container", 0.6),
+        ("unit", 0.05),
+        ("job", 0.1),
+        ("system", 0.05),
+        ("idle", 0.15),
+        ("unattributed", 0.05),
+    ];
     for (part, watts) in PARTS {
         page.line("wattprint_node_energy_joules_total", &format!("component=\"{part}\""), watts * seconds);
     }
@@ -187,7 +193,10 @@ fn jobs(page: &mut Page, node: u64, seconds: f64) {
     let jobs: Vec<String> = (0..2)
         .map(|place| {
             let id = 10_000.0 + turn * 1_000.0 + (node / 100 * 2 + place) as f64;
-            format!("manager=\"slurm\",job_id=\"{id}\",job_name=\"train-{place}\",user=\"user-{}\"", node / 100)
+            format!(
+                "manager=\"slurm\",job_id=\"{id}\",job_name=\"train-{place}\",user=\"user-{}\"",
+                node / 100
+            )
         })
         .collect();
     let lived = seconds - turn * 1800.0;
@@ -224,7 +233,9 @@ fn processes(page: &mut Page, seconds: f64, containers: &[Container]) {
         .flat_map(|(container, pid)| {
             let id = container.labels.split("container_id=\"").nth(1).map_or("", |rest| &rest[..12]);
             ["cpu", "dram"].map(|part| {
-                let labels = format!("pid=\"{pid}\",comm=\"python3\",container_id=\"{id}\",unit=\"\",component=\"{part}\"");
+                let labels = format!(
+                    "pid=\"{pid}\",comm=\"python3\",container_id=\"{id}\",unit=\"\",component=\"{part}\""
+                );
                 (labels, container.seconds)
             })
         })
@@ -262,7 +273,8 @@ fn gpus(page: &mut Page, node: u64, seconds: f64) {
     each("wattprint_gpu_call_stuck_seconds", "", 0.0);
     each("wattprint_gpu_errors_total", "", 0.0);
     each("wattprint_gpu_clients", "", 2.0);
-    let info = ",model=\"H100\",vendor=\"nvidia\",pci_bus_id=\"00000000:1B:00.0\",driver=\"550.90\",mig=\"off\"";
+    let info =
+        ",model=\"H100\",vendor=\"nvidia\",pci_bus_id=\"00000000:1B:00.0\",driver=\"550.90\",mig=\"off\"";
     each("wattprint_gpu_info", info, 1.0);
     each("wattprint_gpu_attribution_info", ",method=\"sm_util\"", 1.0);
     each("wattprint_gpu_limitation_info", ",what=\"gpm\",reason=\"not supported\"", 1.0);

@@ -41,7 +41,7 @@ fn memory(pid: u32, name: &str) -> Outcome<f64> {
     Ok((kilobytes / 1024.0).round())
 }
 
-pub(crate) fn measure(port: u16, pid: u32, before: &Effort, settings: Value) -> Outcome<Value> {
+pub(crate) fn measure(port: u16, pid: u32, before: &Effort, runs: &Runs, settings: Value) -> Outcome<Value> {
     // First, since asking costs too.
     let now = Effort::read(pid)?;
     let seconds = now.at.duration_since(before.at).as_secs_f64();
@@ -52,7 +52,7 @@ pub(crate) fn measure(port: u16, pid: u32, before: &Effort, settings: Value) -> 
         "peak_mib": memory(pid, "VmHWM:")?,
         "load_average": fs::read_to_string("/proc/loadavg")?.trim(),
     });
-    let (groups, rules, mut failed) = rules(port)?;
+    let (groups, rules, mut failed) = rules(port, runs)?;
     let names = query(port, "count by (__name__) ({__name__=~\".+\"})")?;
     let mut levels: BTreeMap<String, (u64, f64)> = BTreeMap::new();
     let mut families = BTreeMap::new();
@@ -84,7 +84,8 @@ pub(crate) fn measure(port: u16, pid: u32, before: &Effort, settings: Value) -> 
     });
     let mut look_backs = Vec::new();
     for look_back in LOOK_BACKS {
-        let expression = format!("count(last_over_time(wattprint_container_energy_joules_total[{look_back}] offset 1m))");
+        let expression =
+            format!("count(last_over_time(wattprint_container_energy_joules_total[{look_back}] offset 1m))");
         let started = Instant::now();
         let series = number(port, &expression)?;
         let took = started.elapsed();
@@ -108,27 +109,49 @@ pub(crate) fn measure(port: u16, pid: u32, before: &Effort, settings: Value) -> 
     }))
 }
 
-/// Groups, their slowest rules, and what failed. Read every few seconds for a round of the longest intervals that end within a run
-/// would disturb it; these are the figures of each group's last run.
-fn rules(port: u16) -> Outcome<(Vec<Value>, Vec<Value>, Vec<Value>)> {
+/// Each run that was seen of each group, by its instant.
+#[derive(Default)]
+pub(crate) struct Runs(BTreeMap<String, BTreeMap<String, f64>>);
+
+impl Runs {
+    pub(crate) fn look(&mut self, port: u16) -> Outcome<()> {
+        let answer = get(port, "/api/v1/rules")?;
+        for group in answer["groups"].as_array().into_iter().flatten() {
+            let text = |field: &str| group[field].as_str().unwrap_or_default().to_owned();
+            let took = group["evaluationTime"].as_f64().unwrap_or_default();
+            self.0.entry(text("name")).or_default().insert(text("lastEvaluation"), took);
+        }
+        Ok(())
+    }
+}
+
+/// Groups, the rules that were slowest in their last run, and what failed.
+fn rules(port: u16, runs: &Runs) -> Outcome<(Vec<Value>, Vec<Value>, Vec<Value>)> {
     let answer = get(port, "/api/v1/rules")?;
     let (mut groups, mut rules, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     for group in answer["groups"].as_array().into_iter().flatten() {
+        let seen = runs.0.get(group["name"].as_str().unwrap_or_default());
         groups.push(json!({
             "name": group["name"],
             "rules": group["rules"].as_array().map_or(0, Vec::len),
             "interval": group["interval"],
+            "runs": seen.map_or(0, BTreeMap::len),
             "seconds": group["evaluationTime"],
+            "seconds_longest": seen.into_iter().flat_map(BTreeMap::values).copied().fold(0.0, f64::max),
         }));
         for rule in group["rules"].as_array().into_iter().flatten() {
             // "unknown" is a rule whose group hasn't run yet: those of five and ten minutes may start late.
             if rule["health"] == "err" {
                 failed.push(json!(format!("{}: {}", rule["name"], rule["lastError"])));
             }
-            rules.push(json!({ "group": group["name"], "name": rule["name"], "seconds": rule["evaluationTime"] }));
+            rules.push(
+                json!({ "group": group["name"], "name": rule["name"], "seconds": rule["evaluationTime"] }),
+            );
         }
     }
-    let slow = |rule: &Value| Duration::try_from_secs_f64(rule["seconds"].as_f64().unwrap_or_default()).unwrap_or_default();
+    let slow = |rule: &Value| {
+        Duration::try_from_secs_f64(rule["seconds"].as_f64().unwrap_or(0.0)).unwrap_or_default()
+    };
     rules.sort_by_key(|rule| std::cmp::Reverse(slow(rule)));
     rules.truncate(10);
     groups.sort_by_key(|group| std::cmp::Reverse(slow(group)));
@@ -144,11 +167,21 @@ pub(crate) fn write_table(report: &Value, to: &mut dyn Write) -> Outcome<()> {
     writeln!(to, "| nodes up | {} |", report["scrape"]["nodes_up"])?;
     writeln!(to, "| samples of a node | {:.0} |", of("scrape", "samples_per_node"))?;
     writeln!(to, "| samples scraped a second | {:.0} |", of("scrape", "samples_per_second"))?;
-    writeln!(to, "| scrape, mean and longest, s | {:.3}, {:.3} |", of("scrape", "seconds_mean"), of("scrape", "seconds_max"))?;
+    writeln!(
+        to,
+        "| scrape, mean and longest, s | {:.3}, {:.3} |",
+        of("scrape", "seconds_mean"),
+        of("scrape", "seconds_max")
+    )?;
     writeln!(to, "| series in head | {} |", report["head_series"])?;
     writeln!(to, "| CPU cores | {:.2} |", of("prometheus", "cpu_cores"))?;
     writeln!(to, "| CPU cores of the simulated nodes | {:.2} |", of("prometheus", "nodes_cpu_cores"))?;
-    writeln!(to, "| resident memory now and at most, MiB | {:.0}, {:.0} |", of("prometheus", "resident_mib"), of("prometheus", "peak_mib"))?;
+    writeln!(
+        to,
+        "| resident memory now and at most, MiB | {:.0}, {:.0} |",
+        of("prometheus", "resident_mib"),
+        of("prometheus", "peak_mib")
+    )?;
     writeln!(to, "| load average | {} |", report["prometheus"]["load_average"].as_str().unwrap_or_default())?;
     writeln!(to, "| failed | {} |", report["failed"].as_array().map_or(0, Vec::len))?;
     writeln!(to, "\n| level | names | series |\n| --- | ---: | ---: |")?;
@@ -157,10 +190,15 @@ pub(crate) fn write_table(report: &Value, to: &mut dyn Write) -> Outcome<()> {
     }
     let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
     let seconds = |value: &Value| value["seconds"].as_f64().unwrap_or_default();
-    writeln!(to, "\n| group | rules | interval, s | last run, s |\n| --- | ---: | ---: | ---: |")?;
+    writeln!(
+        to,
+        "\n| group | rules | interval, s | last run, s | longest run, s |\n| --- | ---: | ---: | ---: | ---: |"
+    )?;
     for group in list("groups") {
         let name = group["name"].as_str().unwrap_or_default();
-        writeln!(to, "| {name} | {} | {} | {:.3} |", group["rules"], group["interval"], seconds(&group))?;
+        let longest = group["seconds_longest"].as_f64().unwrap_or_default();
+        let (rules, interval, last) = (&group["rules"], &group["interval"], seconds(&group));
+        writeln!(to, "| {name} | {rules} | {interval} | {last:.3} | {longest:.3} |")?;
     }
     writeln!(to, "\n| slowest rules | last run, s |\n| --- | ---: |")?;
     for rule in list("rules") {

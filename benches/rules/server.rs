@@ -18,7 +18,10 @@ pub(crate) fn serve(speed: f64) -> Outcome<SocketAddr> {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Prometheus keeps a connection for each target.
-            thread::Builder::new().stack_size(256 * 1024).spawn(move || answer(&stream, begun, speed).ok()).ok();
+            thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn(move || answer(&stream, begun, speed).ok())
+                .ok();
         }
     });
     Ok(address)
