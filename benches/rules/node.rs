@@ -282,7 +282,8 @@ fn gpus(page: &mut Page, node: u64, seconds: f64) {
 }
 
 fn meters(page: &mut Page, seconds: f64) {
-    let packages = [("package-0", "package"), ("package-1", "package"), ("dram-0", "dram"), ("dram-1", "dram")];
+    let packages =
+        [("package-0", "package"), ("package-1", "package"), ("dram-0", "dram"), ("dram-1", "dram")];
     let mut meters: Vec<(String, f64)> = packages
         .iter()
         .map(|(device, domain)| (format!("meter=\"rapl\",domain=\"{domain}\",device=\"{device}\""), 150.0))
