@@ -42,7 +42,7 @@ pub(super) fn batch_jobs(sandbox: &Sandbox, directory: &Path) -> (Vec<Load>, Vec
     loads.push(steady(sandbox, &format!("batch/docker/{}", container_id()), 10));
     loads.push(steady(
         sandbox,
-        r"batch/machine.slice/machine-qemu\x2d3\x2dweb\x2d1.scope/libvirt/emulator",
+        r"batch/machine.slice/machine-qemu\x2d7\x2dmail\x2d7.scope/libvirt/emulator",
         10,
     ));
     (
