@@ -9,6 +9,7 @@ mod quantity;
 mod regions;
 mod release_gpus;
 mod serve;
+mod systemd;
 mod when;
 
 use std::ffi::OsString;

@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::carbon::fetch;
 use crate::cli::carbon::{self, Carbon, Purpose};
+use crate::cli::systemd::Notifier;
 use crate::cli::{CliError, live, names, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::sampler::{Clock, Ending, Order, Sampler};
@@ -87,6 +88,7 @@ async fn serve(
     let mut resume = signal(SignalKind::user_defined2())?;
     let mut server = tokio::spawn(web::serve(listeners, settings, cell, now, ended));
     let mut look = tokio::time::interval(Duration::from_secs(1));
+    let notifier = Notifier::from_environment();
     let outcome = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -111,6 +113,7 @@ async fn serve(
         }
     };
     info!("wattprint ends");
+    notifier.stopping();
     // The server stops by itself within its grace.
     let _ = shutdown.send(true);
     server.await.map_err(std::io::Error::other)??;
