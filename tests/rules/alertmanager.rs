@@ -45,7 +45,7 @@ fn alerts_go_to_whom_they_concern() {
         (&["alertname=WattprintExporterDown", "severity=info", "instance=n1"], &["digest"]),
         (&["alertname=WattprintExporterDown", "severity=warning", "instance=n1"], &["platform"]),
         (&["alertname=WattprintGpuLost", "severity=warning", "instance=n1", "gpu=0"], &["platform"]),
-        (&["alertname=WattprintRulesStandStill", "severity=critical"], &["pager"]),
+        (&["alertname=WattprintRulesStandStill", "severity=critical"], &["pager", "platform"]),
     ];
     for (labels, expected) in cases {
         assert_eq!(receivers(labels), expected, "{labels:?}");
