@@ -55,7 +55,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter(
         "wattprint_series_dropped_total",
         &["family"],
-        "Series that a cap kept out, by group of families.",
+        "Owners (containers, units, jobs, VMs) and processes that a cap kept from having series of their own.",
         |source, out| {
             for dropped in &source.snapshot.series_dropped {
                 out.push(&[dropped.family], &[], count(dropped.dropped));
