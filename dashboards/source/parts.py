@@ -78,6 +78,7 @@ def namespace():
 
 def board(key, title, description, variables):
     """A dashboard with the datasource and these variables, links to all others, and the annotations of all."""
+    intensity = 'zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{cluster=~"$cluster"}'
     built = (
         dashboard.Dashboard(title)
         .uid(UIDS[key])
@@ -104,15 +105,18 @@ def board(key, title, description, variables):
         )
         .annotation(
             annotation(
-                "Alerts", VERMILION, 'ALERTS{alertname=~"Wattprint.+", alertstate="firing", severity!="info"}'
+                "Alerts",
+                VERMILION,
+                'ALERTS{alertname=~"Wattprint.+", alertstate="firing", severity!="info", cluster=~"$cluster"}',
             )
         )
         .annotation(
             annotation(
                 "Intensity changes by a quarter",
                 PURPLE,
-                "abs(zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg"
-                " / zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg offset 15m - 1) > 0.25",
+                # Over all qualities, since a figure that is measured in place of a forecast is no change.
+                f"abs(avg by (cluster, grid_zone) ({intensity})"
+                f" / avg by (cluster, grid_zone) ({intensity} offset 15m) - 1) > 0.25",
             )
         )
     )

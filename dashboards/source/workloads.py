@@ -1,5 +1,7 @@
 """Workloads: from namespaces to controllers, pods and containers, and what runs outside Kubernetes."""
 
+from functools import partial
+
 from figures import equivalences, recent, sources, tinted, windows
 from parts import (
     BLUE,
@@ -25,12 +27,10 @@ N = f'{C}, namespace=~"$namespace"'
 W = f'{N}, owner_name=~"$workload"'
 ON_NODE = f'{C}, instance=~"$node"'
 CONTAINERS = f'{ON_NODE}, namespace=~"$namespace", pod=~"$pod"'
+IN_ANY = 'namespace=~"$namespace", namespace!=""'
 OUTSIDE = f'{ON_NODE}, namespace=~"$namespace", namespace=""'
-# A container's counters don't know the controller: that is on its info, which every scrape has beside them.
-OF_WORKLOAD = (
-    "and on (cluster, instance, namespace, pod, container_id)"
-    f' wattprint_container_info{{{CONTAINERS}, owner_name=~"$workload"}}'
-)
+INFO = f'{CONTAINERS}, owner_name=~"$workload"'
+ID = "cluster, instance, container_id"
 ONE = "cluster, instance, namespace, pod, container, container_id"
 NO_CONTAINER = "no container of these ran in the window, or the recording rules are missing"
 NOT_NOW = "no container of these runs now: widen namespace, workload, pod and node"
@@ -67,6 +67,32 @@ def build():
 
 def rate(metric, selector):
     return f"rate(wattprint_{metric}_total{{{selector}}}[$__rate_interval])"
+
+
+def of_workload(of, matchers="", keep=""):
+    """What `of` makes of a selector, of the chosen containers, by their labels and `keep`.
+
+    The controller is on a container's info, and so is a name that was learned after the labels of its counters were
+    fixed: these have no namespace then. What belongs to a pod but to none of its containers has no container_id, and
+    is joined by pod.
+    """
+    by = f"{ID}, {keep}" if keep else ID
+    named = f'{ON_NODE}, container_id!="", namespace=~"$namespace|"{matchers}'
+    of_pod = f'{CONTAINERS}, container_id=""{matchers}'
+    return (
+        f"(sum by ({by}) ({of(named)}) * on ({ID}) group_left (namespace, pod, container)"
+        f' topk by ({ID}) (1, wattprint_container_info{{{INFO}, container_id!=""}})'
+        f" or ({of(of_pod)} and on (cluster, instance, namespace, pod)"
+        f' wattprint_container_info{{{INFO}, container_id=""}}))'
+    )
+
+
+def energy(selector):
+    return rate("container_energy_joules", selector)
+
+
+def emissions(selector):
+    return rate("container_emissions_grams", selector)
 
 
 def called(expr):
@@ -299,11 +325,12 @@ def workloads(built):
 
 def containers(built):
     built.with_row(row("Pods and containers: choose a namespace or a workload first"))
-    joules = f"sum by ({ONE}) ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD})"
-    of_gpu = f'{CONTAINERS}, component="gpu"'
-    gpu = f"sum by ({ONE}) ({rate('container_energy_joules', of_gpu)} {OF_WORKLOAD})"
-    idle = f'{CONTAINERS}, state=~"idle|parked"'
-    unused = f"sum by ({ONE}) ({rate('container_energy_joules', idle)} {OF_WORKLOAD})"
+    def by_one(of, matchers=""):
+        return f"sum by ({ONE}) ({of_workload(of, matchers)})"
+
+    joules = by_one(energy)
+    gpu = by_one(energy, ', component="gpu"')
+    unused = by_one(energy, ', state=~"idle|parked"')
     top = f"topk(50, {joules})"
     of_top = f"and on ({ONE}) {top}"
     built.with_panel(
@@ -320,17 +347,17 @@ def containers(built):
                 (
                     "power, last tick",
                     "watt",
-                    f"sum by ({ONE}) (wattprint_container_power_watts{{{CONTAINERS}}} {OF_WORKLOAD}) {of_top}",
+                    f"{by_one('wattprint_container_power_watts{{{}}}'.format)} {of_top}",
                 ),
                 (
                     "grams an hour",
                     "massg",
-                    f"sum by ({ONE}) ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD}) * 3600 {of_top}",
+                    f"{by_one(emissions)} * 3600 {of_top}",
                 ),
                 (
                     "cores",
                     "none",
-                    f"sum by ({ONE}) ({rate('container_cpu_seconds', CONTAINERS)} {OF_WORKLOAD}) {of_top}",
+                    f"{by_one(partial(rate, 'container_cpu_seconds'))} {of_top}",
                 ),
             ],
             NOT_NOW,
@@ -356,10 +383,7 @@ def containers(built):
             "watt",
             [
                 query(
-                    called(
-                        "topk(10, sum by (namespace, pod)"
-                        f" ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD}))"
-                    ),
+                    called(f"topk(10, sum by (namespace, pod) ({of_workload(energy)}))"),
                     "{{namespace}} {{pod}}",
                 )
             ],
@@ -374,10 +398,7 @@ def containers(built):
             "massg",
             [
                 query(
-                    called(
-                        "topk(10, sum by (namespace, pod)"
-                        f" ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD})) * 3600"
-                    ),
+                    called(f"topk(10, sum by (namespace, pod) ({of_workload(emissions)})) * 3600"),
                     "{{namespace}} {{pod}}",
                 )
             ],
@@ -394,7 +415,7 @@ def containers(built):
             "watt",
             [
                 query(
-                    f"sum by (state) ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD})",
+                    f"sum by (state) ({of_workload(energy, keep='state')})",
                     "{{state}}",
                 )
             ],
@@ -408,7 +429,9 @@ def containers(built):
 def outside(built):
     built.with_row(row("Outside Kubernetes"))
     one = "cluster, instance, container, container_id, runtime"
-    top = f"topk(20, sum by ({one}) ({rate('container_energy_joules', OUTSIDE)}))"
+    # Their counters have no namespace, but neither have those of pods' containers that were named late.
+    others = f'unless on ({ID}) wattprint_container_info{{{ON_NODE}, container_id!="", {IN_ANY}}}'
+    top = f"topk(20, sum by ({one}) ({energy(OUTSIDE)} {others}))"
     built.with_panel(
         rows(
             "Containers without a namespace",
@@ -419,7 +442,7 @@ def outside(built):
                 (
                     "grams an hour",
                     "massg",
-                    f"sum by ({one}) ({rate('container_emissions_grams', OUTSIDE)}) * 3600 and on ({one}) {top}",
+                    f"sum by ({one}) ({emissions(OUTSIDE)} {others}) * 3600 and on ({one}) {top}",
                 ),
             ],
             "all containers are of Kubernetes, or a namespace was chosen",

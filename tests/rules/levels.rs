@@ -115,7 +115,8 @@ fn every_minute_looks_as_far_back_as_every_other() {
             );
         }
     }
-    let flags: Vec<_> = all.iter().filter(|rule| rule.record.ends_with("counted_from_zero:group1h")).collect();
+    let flags: Vec<_> =
+        all.iter().filter(|rule| rule.record.ends_with("counted_from_zero:group1h")).collect();
     assert_eq!(flags.len(), 3);
     for flag in flags {
         assert!(flag.expr.contains("[1h] offset 1m") && flag.expr.contains("< 3600"), "{}", flag.record);

@@ -89,7 +89,7 @@ fn counter_aggregation(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 }
 
 /// Where a dashboard has a variable, every series that has its label is narrowed by it: a panel that isn't would show figures
-/// of others beside those that were chosen.
+/// of others beside those that were chosen. `$variable|` takes those without the label, too: their names stand on another series.
 fn variables(board: &Board, _: &Fleet, found: &mut Vec<String>) {
     for (place, selector) in selectors(board) {
         if is_foreign(&selector.metric) && !selector.metric.starts_with("process_") {
@@ -97,7 +97,9 @@ fn variables(board: &Board, _: &Fleet, found: &mut Vec<String>) {
         }
         for (variable, label, has) in NARROWED {
             let asked = board.variable(variable).is_some() && has(&selector.metric);
-            if asked && !selector.matches_by(label, &format!("${variable}")) {
+            let narrowed =
+                || ["", "|"].iter().any(|end| selector.matches_by(label, &format!("${variable}{end}")));
+            if asked && !narrowed() {
                 found.push(format!("{place}: {} has no matcher {label}=~\"${variable}\"", selector.metric));
             }
         }
