@@ -405,7 +405,7 @@ def views(built):
             [
                 query(f"sum({EMITTED})", "location-based", True),
                 query(
-                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[1d]))",
+                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[23h59m59s999ms] offset 1m))",
                     "market-based",
                     True,
                 ),
@@ -456,20 +456,17 @@ def sources(built):
     )
     success = "wattprint_grid_source_last_success_timestamp_seconds"
     of_success = f'{Z}, result="success"'
-    succeeded = f"rate(wattprint_grid_fetches_total{{{of_success}}}[$__rate_interval])"
-    fetches = f"rate(wattprint_grid_fetches_total{{{Z}}}[$__rate_interval])"
+    # Sources are asked a few times an hour, so that a shorter window shows nothing most of the time.
+    succeeded = f"increase(wattprint_grid_fetches_total{{{of_success}}}[1h])"
+    fetches = f"increase(wattprint_grid_fetches_total{{{Z}}}[1h])"
     built.with_panel(
         rows(
             "Live sources",
             "When a source last brought a value, on the node where that is longest ago, and how many of its rounds of"
-            " requests fail now. Silent for hours: a key has expired, a quota is used up, or the way out is closed.",
+            " requests in the last hour failed. Silent for hours: a key has expired, a quota is used up, or the way out is closed.",
             [
                 ("last success", "dateTimeFromNow", f"min by (cluster, grid_zone, provider) ({success}{{{Z}}}) * 1000"),
-                (
-                    "rounds an hour",
-                    "short",
-                    f"sum by (cluster, grid_zone, provider) ({fetches}) * 3600",
-                ),
+                ("rounds in an hour", "short", f"sum by (cluster, grid_zone, provider) ({fetches})"),
                 (
                     "failed",
                     "percentunit",

@@ -296,7 +296,7 @@ def carbon(built):
             "massg",
             [
                 query(
-                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[1d]))",
+                    f"sum(sum_over_time(cluster:wattprint_market_emissions_grams:increase1m{{{C}}}[23h59m59s999ms] offset 1m))",
                     instant=True,
                 )
             ],
@@ -312,7 +312,7 @@ def carbon(built):
             "massg",
             [
                 query(
-                    f"sum(sum_over_time(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}[1d]))",
+                    f"sum(sum_over_time(cluster:wattprint_embodied_emissions_grams:increase1m{{{C}}}[23h59m59s999ms] offset 1m))",
                     instant=True,
                 )
             ],
@@ -379,8 +379,8 @@ def waste(built):
             " talk to the namespace, end the workload, or share the card. Batch jobs are on the Jobs dashboard.",
             "kwatth",
             [
-                query(f"sum(sum_over_time({idle}[1d])) / 3.6e6", "free", True),
-                query(f"sum by (state) (sum_over_time({unused}[1d])) / 3.6e6", "{{state}}", True),
+                query(f"sum(sum_over_time({idle}[23h59m59s999ms] offset 1m)) / 3.6e6", "free", True),
+                query(f"sum by (state) (sum_over_time({unused}[23h59m59s999ms] offset 1m)) / 3.6e6", "{{state}}", True),
             ],
             empty,
             (8, 8),
@@ -396,7 +396,7 @@ def waste(built):
                 (
                     "unused 1 d",
                     "kwatth",
-                    f"topk(10, sum by (cluster, namespace) (sum_over_time({unused}[1d])) / 3.6e6 > 0)",
+                    f"topk(10, sum by (cluster, namespace) (sum_over_time({unused}[23h59m59s999ms] offset 1m)) / 3.6e6 > 0)",
                 )
             ],
             "no namespace holds a GPU without work",
@@ -410,8 +410,8 @@ def waste(built):
             ],
         )
     )
-    total = f"scalar(sum(sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[1d])))"
-    part = f"sum by (kind) (sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[1d])) / {total}"
+    total = f"scalar(sum(sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[23h59m59s999ms] offset 1m)))"
+    part = f"sum by (kind) (sum_over_time(cluster:wattprint_owner_energy_joules:increase1m{{{C}}}[23h59m59s999ms] offset 1m)) / {total}"
     built.with_panel(
         bars(
             "Share of energy by kind of owner, 1 day",

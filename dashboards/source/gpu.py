@@ -282,11 +282,11 @@ def waste(built):
             (8, 8),
         )
     )
-    day = f"sum by (cluster, namespace) (sum_over_time({unused}[1d])) / 3.6e6"
+    day = f"sum by (cluster, namespace) (sum_over_time({unused}[23h59m59s999ms] offset 1m)) / 3.6e6"
 
     def of(state):
         series = f'namespace:wattprint_gpu_unused_joules:increase1m{{{N}, state="{state}"}}'
-        return f"sum by (cluster, namespace) (sum_over_time({series}[1d])) / 3.6e6"
+        return f"sum by (cluster, namespace) (sum_over_time({series}[23h59m59s999ms] offset 1m)) / 3.6e6"
 
     factor = (
         f"(sum by (cluster) ({recent(f'cluster:wattprint_emissions_grams:increase1d{{{C}}}')})"

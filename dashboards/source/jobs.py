@@ -260,7 +260,7 @@ def one(built):
             "The last day's part of the emissions of making the hardware that these jobs had, beside their"
             " electricity's.",
             "massg",
-            [query(f"sum(sum_over_time(job:wattprint_embodied_emissions_grams:increase1m{{{J}}}[1d]))", instant=True)],
+            [query(f"sum(sum_over_time(job:wattprint_embodied_emissions_grams:increase1m{{{J}}}[23h59m59s999ms] offset 1m))", instant=True)],
             "no job of these, or not configured: set embodied.enabled",
             (6, 4),
         )

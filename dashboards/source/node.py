@@ -341,12 +341,12 @@ def carbon(built):
             "massg",
             [
                 query(
-                    f"sum(sum_over_time(node:wattprint_embodied_emissions_grams:increase1m{{{N}}}[1d]))",
+                    f"sum(sum_over_time(node:wattprint_embodied_emissions_grams:increase1m{{{N}}}[23h59m59s999ms] offset 1m))",
                     "embodied",
                     True,
                 ),
                 query(
-                    f"sum(sum_over_time(node:wattprint_market_emissions_grams:increase1m{{{N}}}[1d]))",
+                    f"sum(sum_over_time(node:wattprint_market_emissions_grams:increase1m{{{N}}}[23h59m59s999ms] offset 1m))",
                     "market-based",
                     True,
                 ),

@@ -70,14 +70,14 @@ def trust(built):
         )
     )
     kinds = "cluster:wattprint_owner_energy_joules:increase1m"
-    unowned = f'sum(sum_over_time({kinds}{{{C}, kind="unattributed"}}[1h]))'
+    unowned = f'sum(sum_over_time({kinds}{{{C}, kind="unattributed"}}[59m59s999ms] offset 1m))'
     built.with_panel(
         number(
             "Unattributed, 1 hour",
             "Share of the last hour's energy of these clusters that no owner was found for. Above a twentieth: see"
             " Unattributed by reason.",
             "percentunit",
-            [query(f"{unowned} / sum(sum_over_time({kinds}{{{C}}}[1h]))", instant=True)],
+            [query(f"{unowned} / sum(sum_over_time({kinds}{{{C}}}[59m59s999ms] offset 1m))", instant=True)],
             "nothing recorded in the last hour: are the recording rules there?",
             steps=[(None, BLUE), (0.05, ORANGE), (0.2, VERMILION)],
             decimals=1,
@@ -289,13 +289,12 @@ def carbon(built):
     built.with_panel(
         lines(
             "Fetches of the grid's factors",
-            "Rounds of requests to live sources an hour, by how they went. Failures for hours: the key expired, the"
+            "Rounds of requests to live sources in the hour before, by how they went. Failures for hours: the key expired, the"
             " source is down, or the network forbids it. wattprint goes on with older, then worse factors meanwhile.",
             "none",
             [
                 query(
-                    "sum by (provider, grid_zone, result)"
-                    f" (rate(wattprint_grid_fetches_total{{{N}}}[$__rate_interval])) * 3600",
+                    f"sum by (provider, grid_zone, result) (increase(wattprint_grid_fetches_total{{{N}}}[1h]))",
                     "{{provider}} {{grid_zone}} {{result}}",
                 )
             ],

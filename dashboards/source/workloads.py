@@ -155,7 +155,7 @@ def namespaces(built):
 
     def unused(state):
         series = f'namespace:wattprint_gpu_unused_joules:increase1m{{{N}, state="{state}"}}'
-        return f"sum by (cluster, namespace) (sum_over_time({series}[1d])) / 3.6e6"
+        return f"sum by (cluster, namespace) (sum_over_time({series}[23h59m59s999ms] offset 1m)) / 3.6e6"
 
     used = f"namespace:wattprint_carbon_budget_used:ratio30d{{{N}}}"
     burn = f"namespace:wattprint_carbon_budget_burn:ratio6h{{{N}}}"
@@ -523,7 +523,7 @@ def footprint(built):
         ),
     ):
         built.with_panel(
-            number(title, about, "massg", [query(f"sum(sum_over_time({series}[1d]))", instant=True)], empty, (4, 8))
+            number(title, about, "massg", [query(f"sum(sum_over_time({series}[23h59m59s999ms] offset 1m))", instant=True)], empty, (4, 8))
         )
     built.with_panel(
         number(

@@ -13,12 +13,26 @@ pub(crate) struct Exception {
     reason: &'static str,
 }
 
-pub(crate) const EXCEPTIONS: &[Exception] = &[Exception {
-    rule: "target-counter-agg-rule",
-    file: "wattprint.json",
-    part: "Owners less node",
-    reason: "the difference of both counters at one moment is what is shown",
-}];
+pub(crate) const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: "target-counter-agg-rule",
+        file: "wattprint.json",
+        part: "Owners less node",
+        reason: "the difference of both counters at one moment is what is shown",
+    },
+    Exception {
+        rule: "target-rate-interval-rule",
+        file: "wattprint.json",
+        part: "Fetches of the grid's factors",
+        reason: "sources are asked a few times an hour",
+    },
+    Exception {
+        rule: "target-rate-interval-rule",
+        file: "carbon.json",
+        part: "Live sources",
+        reason: "sources are asked a few times an hour",
+    },
+];
 
 impl Exception {
     pub(crate) fn covers(&self, finding: &Finding) -> bool {
