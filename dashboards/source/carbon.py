@@ -30,7 +30,7 @@ FACTOR = f"zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{{{Z}}}"
 NOW = f"avg by (cluster, grid_zone) ({FACTOR})"
 BEST = f"zone:wattprint_grid_best_window_grams_per_kwh:avg{{{H}}}"
 START = f"zone:wattprint_grid_best_window_start_timestamp_seconds:min{{{H}}}"
-PUE = f"avg by (cluster) (wattprint_pue_ratio{{{C}}})"
+PUE = f"cluster:wattprint_pue:avg{{{C}}}"
 OF_ZONE = "on (cluster, grid_zone) group_left ()"
 OF_CLUSTER = "on (cluster) group_left ()"
 DAY = recent(f"cluster:wattprint_energy_kwh:increase1d{{{C}}}")
@@ -245,7 +245,7 @@ def otherwise(built):
         rows(
             "In the best window ahead",
             "The same energy as in the last day, by zone: at the mean factor of that day, and if it ran in the best"
-            " window ahead of so many hours. PUE is in both, as the mean of the cluster's nodes. A forecast isn't a"
+            " window ahead of so many hours. PUE is in both, as the cluster's mean by power. A forecast isn't a"
             " measurement: what is saved is known afterwards.",
             [
                 ("energy", "kwatth", f"{BEST} * 0 + {OF_ZONE} ({energy})"),
@@ -504,7 +504,7 @@ def sources(built):
             " Read is when the file or query behind it was last read, where there is one.",
             [
                 ("lowest", "none", f"min by (cluster) (wattprint_pue_ratio{{{C}}})"),
-                ("mean", "none", PUE),
+                ("mean by power", "none", PUE),
                 ("highest", "none", f"max by (cluster) (wattprint_pue_ratio{{{C}}})"),
                 ("nodes without", "none", f"sum by (cluster) (wattprint_pue_configured{{{C}}} == bool 0)"),
                 (

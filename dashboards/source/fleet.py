@@ -130,6 +130,7 @@ def now(built):
             links=[to("self", "wattprint itself", {})],
         )
     )
+    pue = f"cluster:wattprint_pue:avg{{{C}}}"
     built.with_panel(
         number(
             "PUE, and nodes without one",
@@ -138,10 +139,8 @@ def now(built):
             "none",
             [
                 query(
-                    f"sum(sum by (cluster, instance) (node:wattprint_power_watts:avg5m{{{C}}})"
-                    f" * on (cluster, instance) wattprint_pue_ratio{{{C}}})"
-                    f" / sum(node:wattprint_power_watts:avg5m{{{C}}}"
-                    f" and on (cluster, instance) wattprint_pue_ratio{{{C}}})",
+                    f"sum(sum by (cluster) (cluster:wattprint_power_watts:avg5m{{{C}}}) * on (cluster) {pue})"
+                    f" / sum(cluster:wattprint_power_watts:avg5m{{{C}}} and on (cluster) {pue})",
                     "PUE",
                     True,
                 ),
