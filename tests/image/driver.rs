@@ -22,12 +22,13 @@ fn the_drivers_library_is_found_where_the_toolkit_mounts_it() {
     // The module is looked for in sysfs before anything is loaded.
     fs::create_dir_all(files.path().join("sys/module/nvidia")).unwrap();
 
-    let mut options = Pod::rendered().without_mount("/host/sys").run_options();
+    let pod = Pod::rendered().without_mount("/host/sys");
+    let mut options = pod.run_options();
     options.push(format!("--volume={}:{PLACE}:ro", library.display()));
     options.push(format!("--volume={}:/scenario.json:ro", scenario.display()));
     options.push(format!("--volume={}:/host/sys:ro", files.path().join("sys").display()));
     options.push("--env=FAKE_NVML_SCENARIO=/scenario.json".to_owned());
-    let daemon = Container::start("driver", &options, &Pod::rendered().arguments).ready();
+    let daemon = Container::start("driver", &options, &pod.arguments).ready();
     let check = daemon.check();
     assert!(!check.contains("FAIL nvml"), "{check}");
     let cards = crate::wait_for("two cards", || {
