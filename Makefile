@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
 TEST_TOOLS = prometheus:promtool prometheus-alertmanager:amtool gcc:cc munge:munged \
   slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
-  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark shellcheck:shellcheck
 
 # The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
 # Grafana that they are compared with.
@@ -14,7 +14,7 @@ VENV = target/dashboards-venv
 PROMETHEUS ?= http://127.0.0.1:9090
 MINUTES ?= 60
 
-.PHONY: run test test-gpu lint bench bench-rules audit tools venv dashboards pictures
+.PHONY: run test test-gpu test-system tools-system lint bench bench-rules audit tools venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -33,9 +33,19 @@ test-gpu: tools
 	$(CARGO) test --locked --release --test node gpu::hardware -- --ignored --nocapture
 	cat target/tmp/accuracy.md
 
+# Needs root: boots a Debian with systemd for each test, and installs the package in it.
+test-system: tools-system package
+	$(CARGO) test --locked --test system -- --ignored
+
+# More tools, and the root that the machines share.
+tools-system: TEST_TOOLS += systemd-container:systemd-nspawn debootstrap:debootstrap
+tools-system: tools
+	tests/system/root.sh target/system-root
+
 lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck tests/system/root.sh
 
 # Writes dashboards/*.json from dashboards/source.
 dashboards: tools
