@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use keys::keys;
 pub use load::{ConfigError, DEFAULT_FILE, Flag, Loaded, Origins, load};
 pub use names::{Jobs, Kubernetes, Names, PodSource};
 pub use source::{IntensityUnit, ProviderKind, Source};

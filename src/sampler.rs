@@ -9,6 +9,7 @@ mod names;
 mod outlook;
 mod picture;
 mod prices;
+mod renew;
 mod watch;
 
 use std::sync::Arc;
@@ -29,22 +30,27 @@ use crate::ledger::Ledger;
 use crate::meters::cpu_table;
 use crate::meters::estimate::TabulatedCpu;
 use crate::meters::{CollectorOutcome, MeterBank, MeterSettings, ModelSettings, Tick};
-use crate::snapshot::{CollectorStatus, Snapshot, SnapshotCell};
+use crate::snapshot::{CollectorStatus, ConfigStatus, Snapshot, SnapshotCell};
 use crate::units::{UnixTime, Watts};
 use crate::workloads::{ReadFailure, ReaderSettings, WorkloadReader};
 
 pub use clock::{Clock, ClockError};
+pub use renew::Renewal;
 
 /// The first interval is this short, so that a daemon with long ticks is ready soon.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a running sampler can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Order {
     /// Give back all GPU handles, so that a driver can be unloaded.
     ReleaseGpus,
     /// Take the GPUs in again.
     ResumeGpus,
+    /// Go on with other settings.
+    Renew(Box<Renewal>),
+    /// Go on as before, and say that a configuration was refused.
+    NoteRefusal,
     /// Come to an end.
     Stop,
 }
@@ -79,6 +85,7 @@ pub struct Sampler {
     log: watch::ChangeLog,
     last: Option<Tick>,
     sequence: u64,
+    config: ConfigStatus,
     /// Whether it was looked for baselines that no meter has.
     baselines_checked: bool,
 }
@@ -124,6 +131,7 @@ impl Sampler {
             log: watch::ChangeLog::default(),
             last: None,
             sequence: 0,
+            config: ConfigStatus { is_accepted: true, accepted_at: UnixTime::since_epoch(clock.unix()) },
             baselines_checked: false,
         }
     }
@@ -172,6 +180,15 @@ impl Sampler {
                 }
                 Ok(Order::ResumeGpus) => {
                     self.gpus.resume();
+                    continue;
+                }
+                Ok(Order::Renew(renewal)) => {
+                    self.renew(*renewal);
+                    next = next.min(self.clock.now().monotonic.saturating_add(self.interval));
+                    continue;
+                }
+                Ok(Order::NoteRefusal) => {
+                    self.note_refusal();
                     continue;
                 }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Ending::Asked,

@@ -20,7 +20,7 @@ use crate::gpu::{GpuIdentity, Limitation};
 pub use crate::identity::{Details, Facts, Title};
 pub use crate::ledger::{Beneficiary, Holder, State};
 use crate::meters::{Component, Domain, MeterId, Quality};
-use crate::units::{Bytes, CpuTime, Grams, Litres, LitresPerKwh, Microjoules, Pue, Watts};
+use crate::units::{Bytes, CpuTime, Grams, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts};
 use crate::workloads::owner::Owner;
 pub use emissions::{EmbodiedCell, EmbodiedTotals, HardwarePart, MarketFactor};
 
@@ -39,6 +39,8 @@ pub struct Snapshot {
     /// The configured time between two ticks.
     #[serde(rename = "interval_seconds", serialize_with = "seconds")]
     pub interval: Duration,
+    /// How reading the configuration went.
+    pub config: ConfigStatus,
     /// What sampling, attribution and booking took.
     #[serde(rename = "sample_duration_seconds", serialize_with = "seconds")]
     pub sample_duration: Duration,
@@ -87,6 +89,16 @@ pub struct Snapshot {
     pub unattributed: Vec<Unattributed>,
     /// Series left out because of a cap, by metric family group, since the daemon started.
     pub series_dropped: Vec<DroppedSeries>,
+}
+
+/// How reading the configuration went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfigStatus {
+    /// Whether the last one that was read is in use.
+    pub is_accepted: bool,
+    /// When the one in use was taken.
+    #[serde(rename = "accepted_unix_ms")]
+    pub accepted_at: UnixTime,
 }
 
 /// Totals of one component of the node.

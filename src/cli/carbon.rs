@@ -22,7 +22,7 @@ use crate::journal::SourceKey;
 use crate::units::LitresPerKwh;
 
 /// Where systemd puts the credentials of a service (systemd.exec(5)).
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Whether energy is priced, or figures are only passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,7 +245,7 @@ pub(super) fn source(
     Ok(LiveSource { kind: entry.provider, lane, key, provider, http })
 }
 
-fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {
+pub(super) fn wrong(loaded: &Loaded, number: usize, key: &str, problem: &str) -> CliError {
     let entry = format!("carbon.source[{number}]");
     let key = format!("{entry}.{key}");
     let known = [&key, &entry].into_iter().find(|key| loaded.origins.of(key).is_some());

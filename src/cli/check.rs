@@ -158,7 +158,8 @@ pub(super) fn run(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<Ex
     let sources = thread::spawn(move || grid::ask(work, now));
     // What live sources say is reported as what they say.
     let board = Arc::default();
-    let (names, name_workers) = name_sources::begin(settings);
+    let names = std::sync::Arc::new(crate::identity::NameBoard::new());
+    let name_workers = name_sources::begin(settings, &names);
     let mut sampler = Sampler::new(settings, pricer, (board, names), clock, raise_open_files());
     sampler.tick(clock.now());
     let mut snapshot = look(&mut sampler, clock);

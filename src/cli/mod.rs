@@ -8,6 +8,7 @@ mod names;
 mod quantity;
 mod regions;
 mod release_gpus;
+mod reload;
 mod serve;
 mod systemd;
 mod when;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use crate::carbon::factors::FactorError;
 use crate::cli::carbon::Purpose;
-use crate::config::{ConfigError, Origins};
+use crate::config::{ConfigError, Loaded, Origins};
 use crate::sampler::ClockError;
 use crate::web::WebError;
 
@@ -118,7 +119,8 @@ pub fn run(
             return ExitCode::SUCCESS;
         }
     };
-    let loaded = match flags::settings(&matches, environment) {
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let loaded = match flags::settings(&matches, environment.clone()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(err, &error.into()),
     };
@@ -131,11 +133,25 @@ pub fn run(
         }
         Some(("when", options)) => when::run(&loaded, options, out),
         Some(("relay", _)) => carbon::relay(loaded)
-            .and_then(|loaded| serve::run(&loaded, Purpose::Relay))
+            .and_then(|loaded| {
+                let again = again(&matches, environment, carbon::relay);
+                serve::run(&loaded, Purpose::Relay, again)
+            })
             .map(|()| ExitCode::SUCCESS),
-        _ => serve::run(&loaded, Purpose::Account).map(|()| ExitCode::SUCCESS),
+        _ => serve::run(&loaded, Purpose::Account, again(&matches, environment, Ok))
+            .map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| fail(err, &error))
+}
+
+/// Reads the settings again, with the same flags and environment.
+fn again(
+    matches: &clap::ArgMatches,
+    environment: Vec<(OsString, OsString)>,
+    then: fn(Loaded) -> Result<Loaded, CliError>,
+) -> reload::Reread {
+    let matches = matches.clone();
+    Box::new(move || then(flags::settings(&matches, environment.clone())?))
 }
 
 /// What is wrong and the tip, without the usage that `--help` shows.

@@ -8,9 +8,8 @@ use crate::identity::files::HostRoot;
 use crate::identity::kubernetes::{self, PodNames};
 use crate::identity::{Job, NameBoard, Service, Workers, jobs, podresources, start, vm};
 
-/// Begins to look for names, each source in a thread of its own.
-pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
-    let board = Arc::new(NameBoard::new());
+/// Begins to look for names, each source in a thread of its own, and puts them on the board.
+pub(super) fn begin(settings: &Settings, board: &Arc<NameBoard>) -> Workers {
     let root = || HostRoot::new(&settings.path.rootfs);
     let collectors = &settings.collector;
     let mut asked: Vec<Job> = Vec::new();
@@ -38,6 +37,5 @@ pub(super) fn begin(settings: &Settings) -> (Arc<NameBoard>, Workers) {
     if collectors.vms {
         asked.push(vm::job(root(), settings.path.procfs.clone()));
     }
-    let workers = start(asked, services, &board);
-    (board, workers)
+    start(asked, services, board)
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -15,9 +15,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::carbon::fetch;
 use crate::cli::carbon::{self, Carbon, Purpose};
+use crate::cli::live::Live;
+use crate::cli::reload::{self, LogHandle, Reloader, Reread, Running};
 use crate::cli::systemd::Notifier;
-use crate::cli::{CliError, live, names, raise_open_files};
+use crate::cli::{CliError, names, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
+use crate::identity::NameBoard;
 use crate::sampler::{Clock, Ending, Order, Sampler};
 use crate::snapshot::SnapshotCell;
 use crate::units::UnixTime;
@@ -26,9 +29,16 @@ use crate::web::{self, WebSettings};
 /// A sampler that hangs in a system call is left behind after this time.
 const SAMPLER_GRACE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
+pub(super) fn run(loaded: &Loaded, purpose: Purpose, reread: Reread) -> Result<(), CliError> {
     let settings = &loaded.settings;
-    start_log(settings);
+    // One thread is enough: handlers only hand out what is encoded already.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on a SIGHUP is kept until it can be heeded.
+    let hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let log = start_log(settings);
     let Carbon { pricer, work } = carbon::carbon(loaded, purpose)?;
     let web = web_settings(loaded)?;
     let clock = Clock::new()?;
@@ -46,22 +56,26 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose) -> Result<(), CliError> {
         warn!("simulated: the meters are made up, no figure is real");
     }
     let wall: fetch::Clock = Arc::new(move || UnixTime::since_epoch(clock.unix()));
-    let (board, fetchers) = live::begin(settings, work, &wall);
-    let (names, name_workers) = names::begin(settings);
-    let sampler = Sampler::new(settings, pricer, (board, names), clock, raise_open_files());
+    let live = Live::begin(settings, work, &wall);
+    let names = Arc::new(NameBoard::new());
+    let name_workers = names::begin(settings, &names);
+    let counted = reload::counted(&pricer);
+    let boards = (Arc::clone(&live.board), Arc::clone(&names));
+    let sampler = Sampler::new(settings, pricer, boards, clock, raise_open_files());
     info!(layout = %sampler.workloads().layout(), "cgroups");
     let cell = Arc::new(SnapshotCell::new());
     let (orders, ordered) = mpsc::channel();
     let published = Arc::clone(&cell);
     let thread =
         thread::Builder::new().name("sampler".to_owned()).spawn(move || sampler.run(&published, &ordered))?;
-    // One thread is enough: handlers only hand out what is encoded already.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(listeners, web, cell, clock, (&thread, &orders)));
+    let running =
+        Running { settings: settings.clone(), counted, purpose, live, names: (names, name_workers), log };
+    let reloader = Reloader::start(running, reread, orders.clone())?;
+    let outcome =
+        runtime.block_on(serve(listeners, web, cell, clock, (&thread, &orders), (hangup, &reloader)));
     // The receiver is gone if the sampler ended already.
     let _ = orders.send(Order::Stop);
-    fetchers.stop();
-    name_workers.stop();
+    reloader.stop();
     runtime.block_on(wait_for(&thread));
     runtime.shutdown_background();
     if thread.is_finished()
@@ -79,6 +93,7 @@ async fn serve(
     cell: Arc<SnapshotCell>,
     clock: Clock,
     (sampler, orders): (&JoinHandle<Ending>, &mpsc::Sender<Order>),
+    (mut hangup, reloader): (Signal, &Reloader),
 ) -> Result<(), CliError> {
     let (shutdown, ended) = watch::channel(false);
     let now = Arc::new(move || clock.now().monotonic);
@@ -102,6 +117,7 @@ async fn serve(
                 info!("SIGUSR2: GPUs are taken in again");
                 let _ = orders.send(Order::ResumeGpus);
             }
+            _ = hangup.recv() => reloader.ask(),
             _ = look.tick() => {
                 if sampler.is_finished() {
                     break Err(CliError::SamplerEnded);
@@ -143,14 +159,9 @@ pub(super) fn web_settings(loaded: &Loaded) -> Result<WebSettings, CliError> {
 }
 
 /// Sends the log to the standard error stream.
-fn start_log(settings: &Settings) {
+fn start_log(settings: &Settings) -> LogHandle {
     let log = &settings.log;
-    // Libraries speak only where something is wrong with them.
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        // It has a word on every try; whoever uses it says once what is wrong.
-        .with_target("kube_client", LevelFilter::OFF)
-        .with_target("wattprint", level(log.level));
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(log_filter(log.level));
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
@@ -161,6 +172,17 @@ fn start_log(settings: &Settings) {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
+    handle
+}
+
+/// What is written at a level.
+pub(super) fn log_filter(of: LogLevel) -> Targets {
+    // Libraries speak only where something is wrong with them.
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        // It has a word on every try; whoever uses it says once what is wrong.
+        .with_target("kube_client", LevelFilter::OFF)
+        .with_target("wattprint", level(of))
 }
 
 const fn level(level: LogLevel) -> LevelFilter {

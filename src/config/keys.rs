@@ -177,6 +177,11 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("simulate", Kind::Switch),
 ];
 
+/// The keys of settings, but those of the operator's own table of idle power.
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
 /// What the value of this key may be; absent for a key that isn't known.
 pub(super) fn kind(key: &str) -> Option<Kind> {
     match key.split_once('.') {

@@ -88,6 +88,11 @@ impl GpuBank {
         }
     }
 
+    /// Takes another time between two ticks.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.wait = self.deadline.min(interval / 2);
+    }
+
     /// Asks every device for a reading, and looks for devices where that is due. Doesn't wait.
     pub fn ask(&mut self) {
         self.drain();

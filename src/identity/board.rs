@@ -63,6 +63,19 @@ impl NameBoard {
         Self::default()
     }
 
+    /// Another board with the same words on it: whoever still holds this one can't change that one.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self {
+            owners: self.owners.each_ref().map(|cell| ArcSwap::new(cell.load_full())),
+            jobs: ArcSwap::new(self.jobs.load_full()),
+            vms: ArcSwap::new(self.vms.load_full()),
+            allocations: self.allocations.each_ref().map(|cell| ArcSwap::new(cell.load_full())),
+            wanted: ArcSwap::new(self.wanted.load_full()),
+            outcomes: self.outcomes.each_ref().map(|cell| ArcSwapOption::new(cell.load_full())),
+        }
+    }
+
     /// Replaces what a source knows of containers and pods.
     pub fn set_owners(&self, source: NameSource, names: OwnerNames) {
         let [kubernetes, runtimes] = &self.owners;

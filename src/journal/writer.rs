@@ -17,7 +17,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(600);
 /// Saves series of the configured sources. Of failures in a row only the first is logged, and then the recovery.
 #[derive(Debug)]
 pub struct JournalWriter {
-    journal: Journal,
+    journal: Arc<Journal>,
     sources: Vec<SourceKey>,
     /// When each was last saved.
     saved: Mutex<Vec<Option<UnixTime>>>,
@@ -26,9 +26,9 @@ pub struct JournalWriter {
 
 impl JournalWriter {
     /// A writer for these sources, in the order of the configuration.
-    pub fn new(journal: Journal, sources: Vec<SourceKey>) -> Self {
+    pub fn new(journal: impl Into<Arc<Journal>>, sources: Vec<SourceKey>) -> Self {
         let saved = Mutex::new(vec![None; sources.len()]);
-        Self { journal, sources, saved, failing: AtomicBool::new(false) }
+        Self { journal: journal.into(), sources, saved, failing: AtomicBool::new(false) }
     }
 
     /// Keeps series of a source, which is named by its place, unless that was done a short while ago. `now` is the time of

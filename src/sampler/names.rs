@@ -47,10 +47,10 @@ struct Slot {
 
 /// Who waits for names.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     containers: bool,
     jobs: bool,
-    most: Duration,
+    pub(super) most: Duration,
     /// An owner that ended is shown for so long at most, so it can't wait longer.
     retention: Duration,
 }
@@ -58,18 +58,18 @@ struct Waiting {
 /// The names of all owners.
 #[derive(Debug)]
 pub(super) struct NameBooks {
-    board: Arc<NameBoard>,
+    pub(super) board: Arc<NameBoard>,
     names: Names,
     /// By [`OwnerId::index`].
     slots: Vec<Option<Slot>>,
     /// Who has the short form of a container's id.
     short_ids: HashMap<Box<str>, OwnerId>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     generation: u64,
-    told_at: Option<Duration>,
-    told_all_at: Option<Duration>,
+    pub(super) told_at: Option<Duration>,
+    pub(super) told_all_at: Option<Duration>,
     /// Whether the list of those who are there has changed since it was told.
-    has_news: bool,
+    pub(super) has_news: bool,
     revision: u64,
 }
 

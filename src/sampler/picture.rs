@@ -42,6 +42,7 @@ impl Sampler {
             unix_time: wall,
             monotonic: now.monotonic,
             interval: self.interval,
+            config: self.config,
             components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
             workloads: self
                 .ledger

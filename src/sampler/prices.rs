@@ -1,5 +1,6 @@
 //! What energy costs in one tick, by the time that it was drawn in.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,17 @@ use crate::carbon::grid::GridBoard;
 use crate::carbon::pricing::{Pricer, Rates};
 use crate::units::{GramsPerKwh, LitresPerKwh, Microjoules, UnixTime};
 
+/// No interval of a meter is longer, so whatever held before needn't be known any more.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// So many that held before are known; with more in an hour, the oldest ones give way to those that followed.
+const MOST_BEFORE: usize = 16;
+
 /// Most of a tick's energy was drawn in the tick; some in longer or shorter intervals that end with it.
 #[derive(Debug)]
 pub(super) struct Prices {
     pricer: Pricer,
+    /// Those that held before, the oldest first, each up to its moment.
+    before: VecDeque<(Pricer, UnixTime)>,
     board: Arc<GridBoard>,
     /// The end of the tick.
     now: UnixTime,
@@ -23,7 +31,7 @@ impl Prices {
     pub(super) fn new(pricer: Pricer, board: Arc<GridBoard>) -> Self {
         let (now, start) = (UnixTime::default(), UnixTime::default());
         let rates = Rates { location: GramsPerKwh(0.0), market: None, water: None };
-        Self { pricer, board, now, start, rates }
+        Self { pricer, before: VecDeque::new(), board, now, start, rates }
     }
 
     /// Takes in what was fetched, and gives the rates of a tick that ends `now`.
@@ -31,8 +39,43 @@ impl Prices {
         self.pricer.take(self.board.latest());
         self.now = now;
         self.start = now.before(elapsed);
-        self.rates = self.pricer.rates(self.start, now);
+        // A clock that was set back makes none of them hold again.
+        let holds = |until: UnixTime| until <= now && until.after(REMEMBERED) > now;
+        self.before.retain(|(_, until)| holds(*until));
+        self.rates = self.price(self.start);
         self.rates
+    }
+
+    /// Prices what is drawn after `at` in another way.
+    pub(super) fn replace(&mut self, pricer: Pricer, board: Arc<GridBoard>, at: UnixTime) {
+        let mut before = std::mem::replace(&mut self.pricer, pricer);
+        before.take(self.board.latest());
+        if self.before.len() >= MOST_BEFORE {
+            self.before.pop_front();
+        }
+        self.before.push_back((before, at));
+        self.board = board;
+        self.pricer.take(self.board.latest());
+    }
+
+    /// The rates of an interval from `start` on that ends with the tick, each part of it by what held then.
+    fn price(&self, start: UnixTime) -> Rates {
+        let mut sum: Option<(Duration, Rates)> = None;
+        let mut from = start;
+        for (pricer, until) in &self.before {
+            if *until > from {
+                let part = (until.since(from), pricer.rates(from, *until));
+                sum = Some(joined(sum, part));
+                from = *until;
+            }
+        }
+        match sum {
+            Some(_) if from < self.now => {
+                joined(sum, (self.now.since(from), self.pricer.rates(from, self.now))).1
+            }
+            Some((_, rates)) => rates,
+            None => self.pricer.rates(start, self.now),
+        }
     }
 
     /// The rates of an interval of this length that ends with the tick.
@@ -40,7 +83,7 @@ impl Prices {
         let start = self.now.before(elapsed);
         if start != self.start {
             self.start = start;
-            self.rates = self.pricer.rates(start, self.now);
+            self.rates = self.price(start);
         }
         self.rates
     }
@@ -79,10 +122,21 @@ impl Prices {
     }
 }
 
+/// The rates of two intervals together, the second of which follows.
+fn joined(before: Option<(Duration, Rates)>, (length, rates): (Duration, Rates)) -> (Duration, Rates) {
+    let Some((known, mean)) = before else { return (length, rates) };
+    let whole = known.saturating_add(length);
+    let share = if whole.is_zero() { 0.0 } else { length.as_secs_f64() / whole.as_secs_f64() };
+    (whole, mixed(&mean, &rates, share))
+}
+
 /// The mean of two rates, of which the second has this share.
 fn mixed(one: &Rates, other: &Rates, share: f64) -> Rates {
     let mean = |one: f64, other: f64| one + (other - one) * share;
-    let both = |one: Option<f64>, other: Option<f64>| Some(mean(one?, other?));
+    // What isn't counted in one of the two parts has nothing there.
+    let both = |one: Option<f64>, other: Option<f64>| {
+        (one.is_some() || other.is_some()).then(|| mean(one.unwrap_or_default(), other.unwrap_or_default()))
+    };
     let grams = |rate: Option<GramsPerKwh>| rate.map(|rate| rate.0);
     let litres = |rate: Option<LitresPerKwh>| rate.map(|rate| rate.0);
     Rates {

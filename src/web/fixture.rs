@@ -9,9 +9,10 @@ use crate::carbon::series::{Series, Slot, SlotQuality};
 use crate::gpu::{GpuIdentity, Limitation, Vendor};
 use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
-    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, DroppedSeries, EmbodiedCell, EmbodiedPart,
-    EmbodiedTotals, EnergyCell, GpuCell, GpuRef, GpuTotals, GridFactor, GridState, HardwarePart,
-    MarketFactor, MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed, WorkloadTotals,
+    Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, ConfigStatus, DroppedSeries, EmbodiedCell,
+    EmbodiedPart, EmbodiedTotals, EnergyCell, GpuCell, GpuRef, GpuTotals, GridFactor, GridState,
+    HardwarePart, MarketFactor, MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed,
+    WorkloadTotals,
 };
 use crate::units::{
     Bytes, CpuTime, Grams, GramsPerKwh, Kilograms, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts,
@@ -211,6 +212,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
         unix_time: Duration::from_millis(1_800_000_000_250),
         monotonic: Duration::from_secs(100),
         interval: Duration::from_secs(1),
+        config: ConfigStatus { is_accepted: true, accepted_at: UnixTime::from_seconds(1_700_000_000) },
         sample_duration: Duration::from_micros(1500),
         elapsed: Duration::from_millis(1001),
         components: vec![

@@ -137,6 +137,15 @@ impl Daemon {
         })
     }
 
+    /// Writes another configuration file.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.config_file(), config).expect("write the configuration");
+    }
+
+    pub(crate) fn config_file(&self) -> std::path::PathBuf {
+        self.files.path().join("config.toml")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

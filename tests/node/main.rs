@@ -25,6 +25,7 @@ mod pids;
 mod podman;
 mod rapl;
 mod rapl_tree;
+mod reload;
 mod slurm;
 mod snapshot;
 

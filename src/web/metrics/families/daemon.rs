@@ -74,6 +74,18 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     gauge(
+        "wattprint_config_last_reload_successful",
+        &[],
+        "1 where the configuration that was read last is in use, 0 where it was refused and the one before stays.",
+        |source, out| out.push(&[], &[], f64::from(u8::from(source.snapshot.config.is_accepted))),
+    ),
+    gauge(
+        "wattprint_config_last_reload_success_timestamp_seconds",
+        &[],
+        "When the configuration in use was taken, in seconds since the Unix epoch: at the start, or on SIGHUP.",
+        |source, out| out.push(&[], &[], source.snapshot.config.accepted_at.as_seconds()),
+    ),
+    gauge(
         "wattprint_build_info",
         &["version", "arch", "os"],
         "Version of wattprint and what it was built for; always 1.",
