@@ -5,7 +5,8 @@ CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
 TEST_TOOLS = prometheus:promtool prometheus-alertmanager:amtool gcc:cc munge:munged \
   slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
-  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark \
+  mandoc:mandoc zsh:zsh fish:fish shellcheck:shellcheck
 
 # The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
 # Grafana that they are compared with.

@@ -4,6 +4,7 @@ mod carbon;
 mod check;
 mod flags;
 mod live;
+mod manual;
 mod names;
 mod quantity;
 mod regions;
@@ -12,8 +13,9 @@ mod serve;
 mod systemd;
 mod when;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::carbon::factors::FactorError;
@@ -48,6 +50,9 @@ enum CliError {
     NeedsNewContainer(String),
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// A page of the manual, or its directory.
+    #[error("{}: {problem}; name a directory that can be written", path.display())]
+    NotWritten { path: PathBuf, problem: String },
     /// Nobody who was asked knows enough of the time ahead.
     #[error("{0}")]
     NoForecast(String),
@@ -92,6 +97,7 @@ impl CliError {
             | Self::SamplerEnded
             | Self::NeedsNewContainer(_)
             | Self::Json(_)
+            | Self::NotWritten { .. }
             | Self::NoForecast(_) => ExitCode::from(FAILURE),
         }
     }
@@ -118,6 +124,19 @@ pub fn run(
             return ExitCode::SUCCESS;
         }
     };
+    // These need no configuration, and must work where there is a broken one.
+    match matches.subcommand() {
+        Some(("completions", options)) => {
+            return manual::complete(options, out).unwrap_or_else(|error| fail(err, &error));
+        }
+        Some(("man", options)) => {
+            let mut environment = environment.into_iter();
+            let epoch = environment.find(|(name, _)| name == "SOURCE_DATE_EPOCH").map(|(_, value)| value);
+            let epoch = epoch.as_deref().and_then(OsStr::to_str);
+            return manual::write(options, epoch).unwrap_or_else(|error| fail(err, &error));
+        }
+        _ => {}
+    }
     let loaded = match flags::settings(&matches, environment) {
         Ok(loaded) => loaded,
         Err(error) => return fail(err, &error.into()),
