@@ -5,7 +5,8 @@ CARGO ?= cargo
 # Debian packages that the tests use, and a program of each that tells whether it is there.
 TEST_TOOLS = prometheus:promtool prometheus-alertmanager:amtool gcc:cc munge:munged \
   slurmctld:slurmctld slurmd:slurmd slurm-client:sbatch podman:podman \
-  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark shellcheck:shellcheck
+  runc:/usr/sbin/runc conmon:conmon netavark:/usr/lib/podman/netavark \
+  mandoc:mandoc zsh:zsh fish:fish shellcheck:shellcheck
 
 # The dashboards' Python, away from the system's: the SDK that makes them, and in folders beside it the SDKs of other versions of
 # Grafana that they are compared with.
@@ -28,7 +29,7 @@ test: tools lint
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --package fake-nvml
 	$(CARGO) test --locked --lib --bins --benches
-	$(CARGO) test --locked --test dashboards --test rules
+	$(CARGO) test --locked --test dashboards --test rules --test manual
 	# One of three threads waits for Prometheus most of the time.
 	$(CARGO) test --locked --test node -- --test-threads=3
 
@@ -65,6 +66,7 @@ lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck tests/image/bases.sh tests/system/root.sh
+	shellcheck -s sh deploy/packages/deb/* deploy/packages/rpm/*
 
 # Writes dashboards/*.json from dashboards/source.
 dashboards: tools

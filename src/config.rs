@@ -1,6 +1,7 @@
 //! Settings: typed, with working defaults. A file is overridden by the environment, and that by flags; a key
 //! that isn't known is an error.
 
+pub mod describe;
 mod keys;
 mod load;
 mod names;

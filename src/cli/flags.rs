@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::cli::{quantity, when};
+use crate::cli::{manual, quantity, when};
 use crate::config::{ConfigError, DEFAULT_FILE, Flag, Loaded, load};
 
 /// Flags with a value: name, name of the value, help. The key in the configuration is the same with `_` for `-`.
@@ -106,6 +106,8 @@ pub(super) fn command() -> Command {
         )
         .subcommand(regions())
         .subcommand(when())
+        .subcommand(manual::completions())
+        .subcommand(manual::man())
         .arg(
             Arg::new("config.file")
                 .long("config.file")

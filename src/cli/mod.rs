@@ -4,6 +4,7 @@ mod carbon;
 mod check;
 mod flags;
 mod live;
+mod manual;
 mod names;
 mod quantity;
 mod regions;
@@ -15,6 +16,7 @@ mod when;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::carbon::factors::FactorError;
@@ -49,6 +51,9 @@ enum CliError {
     NeedsNewContainer(String),
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// A page of the manual, or its directory.
+    #[error("{}: {problem}; name a directory that can be written", path.display())]
+    NotWritten { path: PathBuf, problem: String },
     /// Nobody who was asked knows enough of the time ahead.
     #[error("{0}")]
     NoForecast(String),
@@ -93,6 +98,7 @@ impl CliError {
             | Self::SamplerEnded
             | Self::NeedsNewContainer(_)
             | Self::Json(_)
+            | Self::NotWritten { .. }
             | Self::NoForecast(_) => ExitCode::from(FAILURE),
         }
     }
@@ -120,6 +126,18 @@ pub fn run(
         }
     };
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    // These need no configuration, and must work where there is a broken one.
+    match matches.subcommand() {
+        Some(("completions", options)) => {
+            return manual::complete(options, out).unwrap_or_else(|error| fail(err, &error));
+        }
+        Some(("man", options)) => {
+            let epoch = environment.iter().find(|(name, _)| name == "SOURCE_DATE_EPOCH");
+            let epoch = epoch.and_then(|(_, value)| value.to_str());
+            return manual::write(options, epoch).unwrap_or_else(|error| fail(err, &error));
+        }
+        _ => {}
+    }
     let loaded = match flags::settings(&matches, environment.clone()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(err, &error.into()),

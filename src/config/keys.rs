@@ -11,7 +11,7 @@ mod sources;
 
 use super::types::{human_duration, parse_duration};
 use sources::PROVIDERS;
-pub(super) use sources::{source_keys, source_kind};
+pub(super) use sources::{SOURCE_KEYS, source_keys, source_kind};
 
 /// Longer values are cut in messages.
 const SHOWN: usize = 60;

@@ -6,7 +6,7 @@ use super::Kind;
 use crate::config::source::ProviderKind;
 
 /// The keys of each entry of `carbon.source`.
-const SOURCE_KEYS: &[(&str, Kind)] = &[
+pub(in crate::config) const SOURCE_KEYS: &[(&str, Kind)] = &[
     ("provider", Kind::OneOf(&PROVIDERS)),
     ("zone", Kind::Text("DE")),
     ("basis", Kind::OneOf(&["lifecycle", "direct"])),
