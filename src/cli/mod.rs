@@ -3,6 +3,7 @@
 mod carbon;
 mod check;
 mod flags;
+mod health;
 mod live;
 mod names;
 mod quantity;
@@ -51,6 +52,8 @@ enum CliError {
     /// Nobody who was asked knows enough of the time ahead.
     #[error("{0}")]
     NoForecast(String),
+    #[error("{0}")]
+    Unhealthy(String),
 }
 
 impl CliError {
@@ -92,7 +95,8 @@ impl CliError {
             | Self::SamplerEnded
             | Self::NeedsNewContainer(_)
             | Self::Json(_)
-            | Self::NoForecast(_) => ExitCode::from(FAILURE),
+            | Self::NoForecast(_)
+            | Self::Unhealthy(_) => ExitCode::from(FAILURE),
         }
     }
 }
@@ -124,6 +128,7 @@ pub fn run(
     };
     let outcome = match matches.subcommand() {
         Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
+        Some(("health", options)) => health::run(&loaded, options, out),
         Some(("regions", options)) => regions::run(&loaded, options, out),
         Some(("release-gpus", options)) => {
             let pid = options.get_one::<i32>("pid").copied();

@@ -27,6 +27,7 @@ mod rapl;
 mod rapl_tree;
 mod slurm;
 mod snapshot;
+mod systemd;
 
 use std::thread;
 use std::time::{Duration, Instant};
