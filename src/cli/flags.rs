@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::cli::{manual, quantity, when};
+use crate::cli::{health, manual, quantity, when};
 use crate::config::{ConfigError, DEFAULT_FILE, Flag, Loaded, load};
 
 /// Flags with a value: name, name of the value, help. The key in the configuration is the same with `_` for `-`.
@@ -79,6 +79,25 @@ pub(super) fn command() -> Command {
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
         )
         .subcommand(
+            Command::new("health")
+                .about("Ask the daemon of this machine whether it makes progress")
+                .after_help("Exit code: 0 if it does, 1 if not or if nobody answers.")
+                .arg(
+                    Arg::new("ready")
+                        .long("ready")
+                        .action(ArgAction::SetTrue)
+                        .help("Ask whether it has something to show, instead"),
+                )
+                .arg(
+                    Arg::new("timeout")
+                        .long("timeout")
+                        .value_name("DURATION")
+                        .value_parser(health::timeout)
+                        .default_value("2s")
+                        .help("How long the answer may take"),
+                ),
+        )
+        .subcommand(
             Command::new("release-gpus")
                 .about("Make a running daemon give back its GPU handles, so that the driver can be unloaded")
                 .after_help(
@@ -123,6 +142,9 @@ pub(super) fn command() -> Command {
                 .global(true)
                 .action(ArgAction::Append)
                 .help("Address to listen on; can be given several times [default: :10125]"),
+        )
+        .arg(
+            switch("web.systemd-socket").help("Serve on the sockets of wattprint.socket, instead of addresses"),
         )
         .arg(switch("simulate").help("Make up a node's meters, for demos; every meter says so"));
     for (name, value, help) in VALUES {
@@ -302,6 +324,9 @@ pub(super) fn settings(
                 add(flag, collector_flag(name, true), vec![on.to_string()]);
             }
         }
+    }
+    if matches.get_flag("web.systemd-socket") {
+        add("web.systemd-socket", "web.systemd_socket", vec![true.to_string()]);
     }
     if matches.get_flag("simulate") {
         add("simulate", "simulate", vec![true.to_string()]);

@@ -3,6 +3,7 @@
 mod carbon;
 mod check;
 mod flags;
+mod health;
 mod live;
 mod manual;
 mod names;
@@ -57,6 +58,8 @@ enum CliError {
     /// Nobody who was asked knows enough of the time ahead.
     #[error("{0}")]
     NoForecast(String),
+    #[error("{0}")]
+    Unhealthy(String),
 }
 
 impl CliError {
@@ -99,7 +102,8 @@ impl CliError {
             | Self::NeedsNewContainer(_)
             | Self::Json(_)
             | Self::NotWritten { .. }
-            | Self::NoForecast(_) => ExitCode::from(FAILURE),
+            | Self::NoForecast(_)
+            | Self::Unhealthy(_) => ExitCode::from(FAILURE),
         }
     }
 }
@@ -144,6 +148,7 @@ pub fn run(
     };
     let outcome = match matches.subcommand() {
         Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
+        Some(("health", options)) => health::run(&loaded, options, out),
         Some(("regions", options)) => regions::run(&loaded, options, out),
         Some(("release-gpus", options)) => {
             let pid = options.get_one::<i32>("pid").copied();

@@ -17,7 +17,7 @@ use crate::carbon::fetch;
 use crate::cli::carbon::{self, Carbon, Purpose};
 use crate::cli::live::Live;
 use crate::cli::reload::{self, LogHandle, Reloader, Reread, Running};
-use crate::cli::systemd::Notifier;
+use crate::cli::systemd::{Notifier, Pulse};
 use crate::cli::{CliError, names, raise_open_files};
 use crate::config::{Loaded, LogFormat, LogLevel, Settings};
 use crate::identity::NameBoard;
@@ -29,6 +29,12 @@ use crate::web::{self, WebSettings};
 /// A sampler that hangs in a system call is left behind after this time.
 const SAMPLER_GRACE: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether the sampler makes progress.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A shorter watchdog isn't served more often than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(100);
+
 pub(super) fn run(loaded: &Loaded, purpose: Purpose, reread: Reread) -> Result<(), CliError> {
     let settings = &loaded.settings;
     // One thread is enough: handlers only hand out what is encoded already.
@@ -39,10 +45,12 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, reread: Reread) -> Result<(
         signal(SignalKind::hangup())?
     };
     let log = start_log(settings);
-    let Carbon { pricer, work } = carbon::carbon(loaded, purpose)?;
     let web = web_settings(loaded)?;
+    // Before any thread is there, since it changes the environment.
+    let handed_over = if settings.web.systemd_socket { Some(web::inherited()?) } else { None };
+    let Carbon { pricer, work } = carbon::carbon(loaded, purpose)?;
     let clock = Clock::new()?;
-    let listeners = web::bind(&web.listen)?;
+    let listeners = handed_over.map_or_else(|| web::bind(&web.listen), Ok)?;
     info!(version = env!("CARGO_PKG_VERSION"), "wattprint starts");
     if let Some(notice) = pricer.fallback().notice().filter(|_| work.sources.is_empty()) {
         warn!("{notice}");
@@ -101,9 +109,12 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut release = signal(SignalKind::user_defined1())?;
     let mut resume = signal(SignalKind::user_defined2())?;
-    let mut server = tokio::spawn(web::serve(listeners, settings, cell, now, ended));
-    let mut look = tokio::time::interval(Duration::from_secs(1));
     let notifier = Notifier::from_environment();
+    let period = notifier.watchdog_interval().map_or(LOOK, |interval| interval.clamp(SHORTEST_LOOK, LOOK));
+    let mut look = tokio::time::interval(period);
+    let mut pulse = Pulse::new(&notifier, address(&listeners, &settings.telemetry_path));
+    let snapshots = Arc::clone(&cell);
+    let mut server = tokio::spawn(web::serve(listeners, settings, cell, now, ended));
     let outcome = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -122,6 +133,9 @@ async fn serve(
                 if sampler.is_finished() {
                     break Err(CliError::SamplerEnded);
                 }
+                if let Some(snapshot) = snapshots.latest() {
+                    pulse.tell(&snapshot, clock.now().monotonic);
+                }
             }
             result = &mut server => {
                 return result.map_err(std::io::Error::other)?.map_err(CliError::from);
@@ -134,6 +148,12 @@ async fn serve(
     let _ = shutdown.send(true);
     server.await.map_err(std::io::Error::other)??;
     outcome
+}
+
+/// Where the metrics are, for people.
+fn address(listeners: &[std::net::TcpListener], path: &str) -> String {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    addresses.map(|address| format!("http://{address}{path}")).collect::<Vec<_>>().join(" ")
 }
 
 async fn wait_for(thread: &JoinHandle<Ending>) {

@@ -5,6 +5,15 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::debug;
 
+use crate::snapshot::Snapshot;
+use crate::web;
+
+/// The status line is told this often at most.
+const STATUS_PERIOD: Duration = Duration::from_secs(10);
+
+/// Looks come a little early or late; the watchdog is rather served early.
+const SLACK: Duration = Duration::from_millis(50);
+
 /// Tells the service manager how the daemon is.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -12,7 +21,6 @@ pub(super) struct Notifier {
     watchdog: Option<Duration>,
 }
 
-#[expect(dead_code, reason = "the daemon tells its end only, so far")]
 impl Notifier {
     /// The one of the environment.
     pub(super) fn from_environment() -> Self {
@@ -51,6 +59,71 @@ impl Notifier {
     pub(super) fn stopping(&self) {
         tell(&[NotifyState::Stopping]);
     }
+}
+
+/// What systemd hears of the sampler's progress. A watchdog hears of it exactly while `/-/healthy` answers with 200: as
+/// long as the newest snapshot is not older than three intervals, or 5 s. So a long `sample.interval` needs no longer
+/// `WatchdogSec=`, and a sampler that hangs is found that much later.
+#[derive(Debug)]
+pub(super) struct Pulse<'a> {
+    notifier: &'a Notifier,
+    address: String,
+    is_ready: bool,
+    /// The last status line, and when it was told.
+    status: Option<(String, Duration)>,
+    /// When the watchdog heard last.
+    beat: Option<Duration>,
+}
+
+impl<'a> Pulse<'a> {
+    /// The metrics are at `address`.
+    pub(super) fn new(notifier: &'a Notifier, address: String) -> Self {
+        Self { notifier, address, is_ready: false, status: None, beat: None }
+    }
+
+    /// Tells what is due with this snapshot, at `now` on its monotonic clock.
+    pub(super) fn tell(&mut self, snapshot: &Snapshot, now: Duration) {
+        if !std::mem::replace(&mut self.is_ready, true) {
+            self.notifier.ready();
+        }
+        if let Some(interval) = self.notifier.watchdog_interval()
+            && self.beat.is_none_or(|beat| now.saturating_sub(beat).saturating_add(SLACK) >= interval)
+            && web::is_fresh(now, snapshot)
+        {
+            self.beat = Some(now);
+            self.notifier.alive();
+        }
+        if self.status.as_ref().is_none_or(|(_, told)| now.saturating_sub(*told) >= STATUS_PERIOD) {
+            let text = status(snapshot, &self.address);
+            if self.status.as_ref().is_none_or(|(last, _)| *last != text) {
+                self.notifier.status(&text);
+                self.status = Some((text, now));
+            }
+        }
+    }
+}
+
+/// What runs here, in one line.
+fn status(snapshot: &Snapshot, address: &str) -> String {
+    let components = snapshot.components.iter();
+    let mut parts: Vec<String> =
+        components.map(|part| format!("{} {}", part.component.as_str(), part.quality.as_str())).collect();
+    if parts.is_empty() {
+        parts.push("no meters".to_owned());
+    }
+    if !snapshot.gpus.is_empty() {
+        let up = snapshot.gpus.iter().filter(|gpu| gpu.up).count();
+        parts.push(format!("{up} of {} GPUs", snapshot.gpus.len()));
+    }
+    let workloads = snapshot.workloads.iter().filter(|workload| !workload.ended).count();
+    parts.push(format!("{workloads} workloads"));
+    let powers: Vec<f64> =
+        snapshot.components.iter().filter_map(|part| part.power.map(|power| power.0)).collect();
+    if !powers.is_empty() {
+        parts.push(format!("{:.0} W", powers.iter().sum::<f64>()));
+    }
+    parts.push(address.to_owned());
+    parts.join(", ")
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -103,6 +103,7 @@ pub(super) const BASELINE: &str = "baseline";
 /// Every key but those of [`BASELINE`].
 pub(super) const KEYS: &[(&str, Kind)] = &[
     ("web.listen_address", Kind::Addresses),
+    ("web.systemd_socket", Kind::Switch),
     ("web.telemetry_path", Kind::Text("/metrics")),
     ("web.max_requests", Kind::Count(1, 10_000)),
     ("path.procfs", Kind::Text("/proc")),

@@ -19,6 +19,9 @@ pub const DEFAULT_FILE: &str = "/etc/wattprint/config.toml";
 const PREFIX: &str = "WATTPRINT_";
 const LEVEL: &str = "__";
 
+/// Where systemd puts a service's credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// One flag of the command line that sets something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -92,6 +95,18 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: String,
     },
+    /// A file of systemd's credentials, where there are none.
+    #[error(
+        "{origin}: {key} = {value:?}: CREDENTIALS_DIRECTORY isn't set; the unit needs LoadCredential=NAME:FILE"
+    )]
+    NoCredentials {
+        /// Where it stands.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
     /// A variable that looks like a setting, but isn't written like one.
     #[error("environment {name}: write {meant}: two underscores follow the table's name")]
     Underscore {
@@ -142,6 +157,9 @@ pub fn load(
     for flag in flags {
         layers.add_flag(flag)?;
     }
+    let credentials =
+        variables.iter().find(|(name, _)| name == CREDENTIALS).and_then(|(_, path)| path.to_str());
+    layers.place_credentials(credentials.filter(|path| !path.is_empty()))?;
     layers.merge()
 }
 
@@ -240,6 +258,26 @@ impl Layers {
         self.add(format!("flag {}", flag.name), &flag.key, &given)
     }
 
+    /// Puts the directory of credentials in place of its name, which values of keys that name files may begin with.
+    fn place_credentials(&mut self, directory: Option<&str>) -> Result<(), ConfigError> {
+        for (key, (value, origin)) in &mut self.0 {
+            if let Value::Array(entries) = value {
+                let fields =
+                    entries.iter_mut().enumerate().filter_map(|(n, entry)| Some((n, entry.as_object_mut()?)));
+                for (number, (field, value)) in
+                    fields.flat_map(|(number, fields)| fields.iter_mut().map(move |field| (number, field)))
+                {
+                    let key = format!("{key}[{number}].{field}");
+                    let origin = self.1.get(&key).unwrap_or(origin);
+                    place_credential(&key, value, origin, directory)?;
+                }
+            } else {
+                place_credential(key, value, origin, directory)?;
+            }
+        }
+        Ok(())
+    }
+
     fn merge(self) -> Result<Loaded, ConfigError> {
         let mut builder = Config::builder();
         // Devices may be called what can't stand in a key.
@@ -269,6 +307,29 @@ impl Layers {
         }
         Ok(loaded)
     }
+}
+
+fn place_credential(
+    key: &str,
+    value: &mut Value,
+    origin: &str,
+    directory: Option<&str>,
+) -> Result<(), ConfigError> {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let names_a_file = last.ends_with("_file") || ["kubeconfig", "path"].contains(&last);
+    let Some(text) = value.as_str().filter(|_| names_a_file) else {
+        return Ok(());
+    };
+    let name = text.strip_prefix('$').and_then(|rest| rest.strip_prefix(CREDENTIALS));
+    let Some(name) = name.and_then(|rest| rest.strip_prefix('/')) else {
+        return Ok(());
+    };
+    let Some(directory) = directory else {
+        let (origin, key, value) = (origin.to_owned(), key.to_owned(), text.to_owned());
+        return Err(ConfigError::NoCredentials { origin, key, value });
+    };
+    *value = Value::from(format!("{}/{name}", directory.trim_end_matches('/')));
+    Ok(())
 }
 
 /// The entries of an array of tables with a source each.

@@ -10,6 +10,11 @@ const START_UP: Duration = Duration::from_secs(10);
 /// The least age at which a snapshot counts as stale.
 const STALE_AT_LEAST: Duration = Duration::from_secs(5);
 
+/// Whether a snapshot is new enough to say that the sampler makes progress: not older than three intervals, or 5 s.
+pub fn is_fresh(now: Duration, snapshot: &Snapshot) -> bool {
+    healthy(now, now, Some(snapshot)).is_ok()
+}
+
 /// Judges the progress of the sampler: `now` and `started` (when serving began) are on the snapshot's own
 /// monotonic clock. The error says what is wrong.
 pub(super) fn healthy(now: Duration, started: Duration, latest: Option<&Snapshot>) -> Result<String, String> {

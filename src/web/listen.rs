@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+
+use listenfd::ListenFd;
 
 use super::WebError;
 
@@ -18,6 +21,30 @@ impl ListenAddress {
     /// All addresses of the machine, IPv6 and IPv4; port 0 lets the kernel choose.
     pub const fn any(port: u16) -> Self {
         Self { host: None, port }
+    }
+}
+
+impl ListenAddress {
+    /// Where this machine itself reaches whoever listens here: on loopback, where that is on all addresses. Resolves
+    /// names, so it may block.
+    ///
+    /// # Errors
+    /// The name isn't known.
+    pub fn reachable(&self) -> io::Result<Vec<SocketAddr>> {
+        let loopback = [
+            SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            SocketAddr::from((Ipv6Addr::LOCALHOST, self.port)),
+        ];
+        let Some(host) = &self.host else {
+            return Ok(loopback.to_vec());
+        };
+        let mut addresses: Vec<SocketAddr> = (host.as_str(), self.port).to_socket_addrs()?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let on_this_machine = |address: SocketAddr| {
+            let own = loopback.iter().find(|own| own.is_ipv6() == address.is_ipv6());
+            own.copied().filter(|_| address.ip().is_unspecified()).unwrap_or(address)
+        };
+        Ok(addresses.into_iter().map(on_this_machine).collect())
     }
 }
 
@@ -77,6 +104,29 @@ pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, WebError> {
     Ok(listeners)
 }
 
+/// The listening sockets that systemd hands over (sd_listen_fds(3)). It changes the environment, so no other thread may
+/// run yet.
+///
+/// # Errors
+/// [`WebError::NoSockets`] where there is none; [`WebError::Inherited`] for one that isn't a listening TCP socket.
+pub fn inherited() -> Result<Vec<TcpListener>, WebError> {
+    let mut handed_over = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..handed_over.len() {
+        let wrong = |problem: String| WebError::Inherited { number: index.saturating_add(1), problem };
+        let taken = handed_over
+            .take_tcp_listener(index)
+            .map_err(|error| wrong(format!("{error}; wattprint serves on TCP only (ListenStream=PORT)")))?;
+        let Some(listener) = taken else { continue };
+        let other = TcpStream::from(OwnedFd::from(listener.try_clone()?));
+        if other.peer_addr().is_ok() {
+            return Err(wrong("it is a connection: write Accept=no in the socket unit".to_owned()));
+        }
+        listeners.push(listener);
+    }
+    if listeners.is_empty() { Err(WebError::NoSockets) } else { Ok(listeners) }
+}
+
 fn bind_any(port: u16) -> io::Result<Vec<TcpListener>> {
     let v6 = match TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
         Ok(listener) => listener,
@@ -133,6 +183,15 @@ mod tests {
             assert_eq!((address.host.as_deref(), address.port), (host, port), "{text}");
             assert_eq!(address.to_string(), text);
         }
+    }
+
+    #[test]
+    fn whoever_listens_everywhere_is_reached_on_loopback() {
+        let first = |text: &str| parse_listen(text).unwrap().reachable().unwrap()[0].to_string();
+        assert_eq!(first(":10125"), "127.0.0.1:10125");
+        assert_eq!(first("0.0.0.0:1"), "127.0.0.1:1");
+        assert_eq!(first("[::]:1"), "[::1]:1");
+        assert_eq!(first("192.0.2.7:1"), "192.0.2.7:1");
     }
 
     #[test]

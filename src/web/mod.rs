@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use api::check_telemetry_path;
-pub use listen::{ListenAddress, bind, parse_listen};
+pub use health::is_fresh;
+pub use listen::{ListenAddress, bind, inherited, parse_listen};
 pub use server::serve;
 
 /// The version that pages and metrics show.
@@ -124,6 +125,19 @@ pub enum WebError {
         /// The address.
         address: String,
         /// What the system said.
+        problem: String,
+    },
+    /// No socket came from systemd.
+    #[error(
+        "web.systemd_socket is on, but systemd handed over no socket: enable wattprint.socket, or switch it off"
+    )]
+    NoSockets,
+    /// A socket from systemd that can't be served on.
+    #[error("web.systemd_socket: socket {number} of those that systemd handed over can't be used: {problem}")]
+    Inherited {
+        /// Its place, from 1.
+        number: usize,
+        /// What is wrong with it.
         problem: String,
     },
     /// A path for the metrics that can't be served.

@@ -28,6 +28,7 @@ mod rapl_tree;
 mod reload;
 mod slurm;
 mod snapshot;
+mod systemd;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -15,6 +15,13 @@ const STATUS: &[(&str, &[(&str, &str)])] = &[
             ("2", "Nothing works, or the usage or configuration is wrong."),
         ],
     ),
+    (
+        "health",
+        &[
+            ("0", "The daemon is healthy."),
+            ("1", "It isn't, or none answers; a line on standard error says why."),
+        ],
+    ),
     ("release-gpus", &[("0", "The handles are gone."), ("1", "They aren't.")]),
     (
         "when",

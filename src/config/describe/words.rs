@@ -31,6 +31,11 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Addresses to listen on, as host:port; an empty host is every address of the machine.",
         "",
     ),
+    (
+        "web.systemd_socket",
+        "Serve on the sockets that systemd hands over (wattprint.socket) instead of listen_address.",
+        "",
+    ),
     ("web.telemetry_path", "Path of the metrics.", ""),
     ("web.max_requests", "Requests that are served at once, at most; more get a 503.", ""),
     ("path.procfs", "Where procfs is mounted.", ""),

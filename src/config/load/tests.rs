@@ -277,3 +277,22 @@ fn a_bad_source_is_named_by_its_line_and_key() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn files_may_be_among_the_credentials_of_systemd() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let text = "[market]\nwindows_file = \"$CREDENTIALS_DIRECTORY/windows\"\n[kubernetes]\nkubeconfig = \"/k\"\n\
+                [[carbon.source]]\nprovider = \"entsoe\"\ntoken_file = \"$CREDENTIALS_DIRECTORY/token\"\n";
+    std::fs::write(&path, text).unwrap();
+    let given = [(OsString::from("CREDENTIALS_DIRECTORY"), OsString::from("/run/credentials/w"))];
+    let settings = load(Some(&path), given, &[]).unwrap().settings;
+    assert_eq!(settings.market.windows_file.unwrap(), Path::new("/run/credentials/w/windows"));
+    assert_eq!(settings.kubernetes.kubeconfig.unwrap(), Path::new("/k"));
+    assert_eq!(settings.carbon.source[0].token_file.as_deref(), Some(Path::new("/run/credentials/w/token")));
+    let error = load(Some(&path), [], &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("line 7: carbon.source[0].token_file") && error.contains("LoadCredential="),
+        "{error}"
+    );
+}

@@ -1,0 +1,113 @@
+//! `wattprint health`: ask the daemon of this machine how it is. It touches no hardware and is over soon, for probes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use crate::cli::CliError;
+use crate::cli::serve::web_settings;
+use crate::config::Loaded;
+use crate::sampler::Clock;
+
+/// More of an answer isn't read.
+const MAX_ANSWER: u64 = 16 * 1024;
+
+/// A time that the answer may take.
+///
+/// # Errors
+/// It isn't one, or it is none at all.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("expected a time with a unit, such as 2s or 500ms".to_owned()),
+    }
+}
+
+/// Asks at each listen address until one answers well; the error says what the first one said.
+pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+    let path = if options.get_flag("ready") { "/-/ready" } else { "/-/healthy" };
+    let patience = options.get_one::<Duration>("timeout").copied().unwrap_or(Duration::from_secs(2));
+    let clock = Clock::new()?;
+    let end = clock.now().monotonic.saturating_add(patience);
+    let left = || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero());
+    let mut problem = None;
+    for listen in web_settings(loaded)?.listen {
+        let addresses = match listen.reachable() {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                problem.get_or_insert(format!("{listen}: {error}"));
+                continue;
+            }
+        };
+        for address in addresses {
+            match ask(address, path, &left) {
+                Ok(said) => {
+                    writeln!(out, "{said}")?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(why) => drop(problem.get_or_insert(format!("http://{address}{path}: {why}"))),
+            }
+        }
+    }
+    Err(CliError::Unhealthy(problem.unwrap_or_else(|| "no listen address is configured".to_owned())))
+}
+
+/// The first line of a good answer; the error says in one line why there is none.
+fn ask(address: SocketAddr, path: &str, left: &dyn Fn() -> Option<Duration>) -> Result<String, String> {
+    let late = || "no answer in time".to_owned();
+    let why = |error: std::io::Error| match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused: no daemon listens here".to_owned(),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => late(),
+        _ => error.to_string(),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left().ok_or_else(late)?).map_err(why)?;
+    stream.set_write_timeout(Some(left().ok_or_else(late)?)).map_err(why)?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(why)?;
+    let mut answer = Vec::new();
+    let mut part = [0; 1024];
+    let mut rest = stream.try_clone().map_err(why)?.take(MAX_ANSWER);
+    loop {
+        stream.set_read_timeout(Some(left().ok_or_else(late)?)).map_err(why)?;
+        match rest.read(&mut part).map_err(why)? {
+            0 => break,
+            read => answer.extend_from_slice(part.get(..read).unwrap_or_default()),
+        }
+    }
+    judge(&String::from_utf8_lossy(&answer))
+}
+
+/// What an answer says: its body where the status is 200.
+fn judge(answer: &str) -> Result<String, String> {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    let status = head.split_whitespace().nth(1).unwrap_or_default();
+    let said = body.lines().next().unwrap_or_default().trim();
+    match status {
+        "200" => Ok(said.to_owned()),
+        "" => Err("the answer isn't HTTP".to_owned()),
+        _ => Err(format!("status {status}: {said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_200_is_well() {
+        let answer = |status: &str| format!("HTTP/1.1 {status}\r\nX: y\r\n\r\nsaid\nmore\n");
+        assert_eq!(judge(&answer("200 OK")), Ok("said".to_owned()));
+        assert_eq!(judge(&answer("503 Service Unavailable")), Err("status 503: said".to_owned()));
+        assert!(judge("").is_err());
+    }
+
+    #[test]
+    fn a_timeout_has_a_unit_and_a_length() {
+        assert_eq!(timeout("500ms"), Ok(Duration::from_millis(500)));
+        assert!(timeout("0s").is_err() && timeout("2").is_err());
+    }
+}
