@@ -3,7 +3,8 @@
 # old C libraries. TARGET names another Rust target whose standard library is installed.
 set -eu
 out=$1
-python=$2
+# Build scripts run elsewhere.
+case $2 in /*) python=$2 ;; *) python=$PWD/$2 ;; esac
 target=${TARGET:-x86_64-unknown-linux-gnu}
 # RHEL 7 and Debian 8; Rust's own floor.
 glibc=2.17

@@ -15,4 +15,6 @@ debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyri
   tail -n 5 "$root.log" >&2
   exit 1
 }
+# Kernel variables are the host's, and two machines that start at once would be in each other's way.
+ln -s /dev/null "$root.new/etc/systemd/system/systemd-sysctl.service"
 mv "$root.new" "$root"
