@@ -26,11 +26,15 @@ W = f'{N}, owner_name=~"$workload"'
 ON_NODE = f'{C}, instance=~"$node"'
 CONTAINERS = f'{ON_NODE}, namespace=~"$namespace", pod=~"$pod"'
 OUTSIDE = f'{ON_NODE}, namespace=~"$namespace", namespace=""'
-# A container's counters don't know the controller: that is on its info, which every scrape has beside them.
-OF_WORKLOAD = (
-    "and on (cluster, instance, namespace, pod, container_id)"
-    f' wattprint_container_info{{{CONTAINERS}, owner_name=~"$workload"}}'
-)
+# A counter's labels are fixed when it begins; names that come later, and the controller, are on the container's info only.
+# Counters without a namespace are let in, so that the info can say whose they are.
+WITH_ID = f'{ON_NODE}, namespace=~"$namespace|", container_id!=""'
+WITHOUT_ID = f'{CONTAINERS}, container_id=""'
+INFO = f'{CONTAINERS}, owner_name=~"$workload"'
+INFO_WITH_ID = f'wattprint_container_info{{{INFO}, container_id!=""}}'
+INFO_WITHOUT_ID = f'wattprint_container_info{{{INFO}, container_id=""}}'
+NAMED_SINCE = f'wattprint_container_info{{{ON_NODE}, namespace=~"$namespace", namespace!="", container_id!=""}}'
+GPU, UNUSED = ', component="gpu"', ', state=~"idle|parked"'
 ONE = "cluster, instance, namespace, pod, container, container_id"
 NO_CONTAINER = "no container of these ran in the window, or the recording rules are missing"
 NOT_NOW = "no container of these runs now: widen namespace, workload, pod and node"
@@ -67,6 +71,24 @@ def build():
 
 def rate(metric, selector):
     return f"rate(wattprint_{metric}_total{{{selector}}}[$__rate_interval])"
+
+
+def owned(measured, labels="", more=""):
+    """What `measured` makes of the selector of a container's series, for the chosen ones, by names as they are known now.
+
+    `labels` are kept beside the names, `more` narrows the series further. What belongs to a pod but to none of its containers
+    has no id, and is told by its pod.
+    """
+    one, kept = "cluster, instance, container_id", f", {labels}" if labels else ""
+    return (
+        f"(sum by ({one}{kept}) ({measured(WITH_ID + more)})"
+        f" * on ({one}) group_left (namespace, pod, container) topk by ({one}) (1, {INFO_WITH_ID})"
+        f" or {measured(WITHOUT_ID + more)} and on (cluster, instance, namespace, pod) {INFO_WITHOUT_ID})"
+    )
+
+
+def rated(metric, labels="", more=""):
+    return owned(lambda selector: rate(metric, selector), labels, more)
 
 
 def called(expr):
@@ -299,11 +321,10 @@ def workloads(built):
 
 def containers(built):
     built.with_row(row("Pods and containers: choose a namespace or a workload first"))
-    joules = f"sum by ({ONE}) ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD})"
-    of_gpu = f'{CONTAINERS}, component="gpu"'
-    gpu = f"sum by ({ONE}) ({rate('container_energy_joules', of_gpu)} {OF_WORKLOAD})"
-    idle = f'{CONTAINERS}, state=~"idle|parked"'
-    unused = f"sum by ({ONE}) ({rate('container_energy_joules', idle)} {OF_WORKLOAD})"
+    joules = f"sum by ({ONE}) {rated('container_energy_joules')}"
+    gpu = f"sum by ({ONE}) {rated('container_energy_joules', more=GPU)}"
+    unused = f"sum by ({ONE}) {rated('container_energy_joules', more=UNUSED)}"
+    tick = owned(lambda selector: f"wattprint_container_power_watts{{{selector}}}")
     top = f"topk(50, {joules})"
     of_top = f"and on ({ONE}) {top}"
     built.with_panel(
@@ -317,21 +338,13 @@ def containers(built):
                 ("power", "watt", top),
                 ("of it GPU", "watt", f"{gpu} {of_top}"),
                 ("without work", "watt", f"{unused} {of_top}"),
-                (
-                    "power, last tick",
-                    "watt",
-                    f"sum by ({ONE}) (wattprint_container_power_watts{{{CONTAINERS}}} {OF_WORKLOAD}) {of_top}",
-                ),
+                ("power, last tick", "watt", f"sum by ({ONE}) {tick} {of_top}"),
                 (
                     "grams an hour",
                     "massg",
-                    f"sum by ({ONE}) ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD}) * 3600 {of_top}",
+                    f"sum by ({ONE}) {rated('container_emissions_grams')} * 3600 {of_top}",
                 ),
-                (
-                    "cores",
-                    "none",
-                    f"sum by ({ONE}) ({rate('container_cpu_seconds', CONTAINERS)} {OF_WORKLOAD}) {of_top}",
-                ),
+                ("cores", "none", f"sum by ({ONE}) {rated('container_cpu_seconds')} {of_top}"),
             ],
             NOT_NOW,
             (24, 10),
@@ -356,10 +369,7 @@ def containers(built):
             "watt",
             [
                 query(
-                    called(
-                        "topk(10, sum by (namespace, pod)"
-                        f" ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD}))"
-                    ),
+                    called(f"topk(10, sum by (namespace, pod) {rated('container_energy_joules')})"),
                     "{{namespace}} {{pod}}",
                 )
             ],
@@ -374,10 +384,7 @@ def containers(built):
             "massg",
             [
                 query(
-                    called(
-                        "topk(10, sum by (namespace, pod)"
-                        f" ({rate('container_emissions_grams', CONTAINERS)} {OF_WORKLOAD})) * 3600"
-                    ),
+                    called(f"topk(10, sum by (namespace, pod) {rated('container_emissions_grams')}) * 3600"),
                     "{{namespace}} {{pod}}",
                 )
             ],
@@ -392,12 +399,7 @@ def containers(built):
             "Active is power of work; idle of what was held without work (memory, GPUs that were given); parked of GPU"
             " contexts that did nothing. Much idle or parked: ask for less, or end what isn't used.",
             "watt",
-            [
-                query(
-                    f"sum by (state) ({rate('container_energy_joules', CONTAINERS)} {OF_WORKLOAD})",
-                    "{{state}}",
-                )
-            ],
+            [query(f"sum by (state) {rated('container_energy_joules', 'state')}", "{{state}}")],
             NOT_NOW,
             (8, 8),
             stacked=True,
@@ -408,7 +410,8 @@ def containers(built):
 def outside(built):
     built.with_row(row("Outside Kubernetes"))
     one = "cluster, instance, container, container_id, runtime"
-    top = f"topk(20, sum by ({one}) ({rate('container_energy_joules', OUTSIDE)}))"
+    unnamed = f"unless on (cluster, instance, container_id) {NAMED_SINCE}"
+    top = f"topk(20, sum by ({one}) ({rate('container_energy_joules', OUTSIDE)} {unnamed}))"
     built.with_panel(
         rows(
             "Containers without a namespace",
@@ -419,7 +422,8 @@ def outside(built):
                 (
                     "grams an hour",
                     "massg",
-                    f"sum by ({one}) ({rate('container_emissions_grams', OUTSIDE)}) * 3600 and on ({one}) {top}",
+                    f"sum by ({one}) ({rate('container_emissions_grams', OUTSIDE)} {unnamed}) * 3600"
+                    f" and on ({one}) {top}",
                 ),
             ],
             "all containers are of Kubernetes, or a namespace was chosen",
