@@ -19,6 +19,8 @@ COLOURS = {
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+INTENSITY = 'zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{cluster=~"$cluster"}'
+
 # The dashboards and their uids: links go by these.
 UIDS = {
     "fleet": "wattprint-fleet",
@@ -104,15 +106,18 @@ def board(key, title, description, variables):
         )
         .annotation(
             annotation(
-                "Alerts", VERMILION, 'ALERTS{alertname=~"Wattprint.+", alertstate="firing", severity!="info"}'
+                "Alerts",
+                VERMILION,
+                'ALERTS{cluster=~"$cluster", alertname=~"Wattprint.+", alertstate="firing", severity!="info"}',
             )
         )
         .annotation(
             annotation(
                 "Intensity changes by a quarter",
                 PURPLE,
-                "abs(zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg"
-                " / zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg offset 15m - 1) > 0.25",
+                # The mean of each zone: other labels of the series change together with the source or the quality.
+                f"abs(avg by (cluster, grid_zone) ({INTENSITY})"
+                f" / avg by (cluster, grid_zone) ({INTENSITY} offset 15m) - 1) > 0.25",
             )
         )
     )

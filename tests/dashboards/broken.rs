@@ -85,6 +85,9 @@ const TARGET: &[(&str, Break)] = &[
             r#"cluster=~"$cluster", instance=~"$node", namespace=~"$namespace|", container_id!="""#;
         put(b, SECOND, json!(format!("wattprint_container_power_watts{{{matchers}}}")));
     }),
+    ("target-variables-rule", |b| {
+        put(b, "/annotations/list/0/expr", json!("ALERTS{alertstate=\"firing\"}"));
+    }),
     ("target-metrics-rule", |b| put(b, SECOND, json!("wattprint_bananas"))),
     ("target-metrics-rule", |b| put(b, "/annotations/list/0/expr", json!("ALERTS_OF_MINE{}"))),
     ("target-metrics-rule", |b| {

@@ -91,6 +91,13 @@ fn counter_aggregation(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 /// Where a dashboard has a variable, every series that has its label is narrowed by it: a panel that isn't would show figures
 /// of others beside those that were chosen.
 fn variables(board: &Board, _: &Fleet, found: &mut Vec<String>) {
+    for annotation in board.annotations() {
+        let Ok(query) = promql::parse(text(&annotation["expr"]), &board.values()) else { continue };
+        if query.selectors.iter().any(|selector| !selector.matches_by("cluster", "$cluster")) {
+            found
+                .push(format!("annotation {:?}: not only of the clusters chosen", text(&annotation["name"])));
+        }
+    }
     let all = selectors(board);
     for (place, selector) in &all {
         if is_foreign(&selector.metric) && !selector.metric.starts_with("process_") {
