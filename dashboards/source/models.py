@@ -348,12 +348,12 @@ def planned(built):
         number(
             "Left out by stopping early, 1 day",
             "The last estimate of what runs that ended in the last day would still have emitted, the largest by its"
-            " unit. A run that crashed counts, too: look whether it stopped on purpose.",
+            " unit, over all clusters and phases. A run that crashed counts, too: look whether it stopped on purpose.",
             "massg",
             [
                 query(
-                    "topk(5, max by (model, variant)"
-                    f" ({recent(f'model:wattprint_early_stop_saved_grams:last1d{{{U}}}')} > 0))",
+                    "topk(5, sum by (model, variant) (max by (cluster, model, variant, phase)"
+                    f" ({recent(f'model:wattprint_early_stop_saved_grams:last1d{{{U}}}')} > 0)))",
                     "{{model}} {{variant}}",
                     True,
                 )
