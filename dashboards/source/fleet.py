@@ -376,7 +376,8 @@ def waste(built):
             "GPU energy without work, 1 day",
             "GPU energy of the last day that did no work: nobody had the card (free), a container had it and didn't"
             " use it (idle), or held a context that did nothing (parked). Free: switch nodes off. Idle and parked:"
-            " talk to the namespace, end the workload, or share the card. Batch jobs are on the Jobs dashboard.",
+            " talk to the namespace, end the workload, or share the card. What batch jobs leave unused isn't in"
+            " it; the Jobs dashboard has its power.",
             "kwatth",
             [
                 query(f"sum(sum_over_time({idle}[1d])) / 3.6e6", "free", True),
