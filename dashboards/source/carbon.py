@@ -456,20 +456,18 @@ def sources(built):
     )
     success = "wattprint_grid_source_last_success_timestamp_seconds"
     of_success = f'{Z}, result="success"'
-    succeeded = f"rate(wattprint_grid_fetches_total{{{of_success}}}[$__rate_interval])"
-    fetches = f"rate(wattprint_grid_fetches_total{{{Z}}}[$__rate_interval])"
+    # Sources are asked a few times an hour: the rate of a minute is nothing, or far too much.
+    succeeded = f"increase(wattprint_grid_fetches_total{{{of_success}}}[1h])"
+    fetches = f"increase(wattprint_grid_fetches_total{{{Z}}}[1h])"
     built.with_panel(
         rows(
             "Live sources",
             "When a source last brought a value, on the node where that is longest ago, and how many of its rounds of"
-            " requests fail now. Silent for hours: a key has expired, a quota is used up, or the way out is closed.",
+            " requests failed in the last hour. Silent for hours: a key has expired, a quota is used up, or the way"
+            " out is closed.",
             [
                 ("last success", "dateTimeFromNow", f"min by (cluster, grid_zone, provider) ({success}{{{Z}}}) * 1000"),
-                (
-                    "rounds an hour",
-                    "short",
-                    f"sum by (cluster, grid_zone, provider) ({fetches}) * 3600",
-                ),
+                ("rounds an hour", "short", f"sum by (cluster, grid_zone, provider) ({fetches})"),
                 (
                     "failed",
                     "percentunit",

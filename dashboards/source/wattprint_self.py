@@ -289,13 +289,13 @@ def carbon(built):
     built.with_panel(
         lines(
             "Fetches of the grid's factors",
-            "Rounds of requests to live sources an hour, by how they went. Failures for hours: the key expired, the"
+            "Rounds of requests to live sources in the hour before, by how they went. Failures for hours: the key expired, the"
             " source is down, or the network forbids it. wattprint goes on with older, then worse factors meanwhile.",
             "none",
             [
                 query(
-                    "sum by (provider, grid_zone, result)"
-                    f" (rate(wattprint_grid_fetches_total{{{N}}}[$__rate_interval])) * 3600",
+                    # Sources are asked a few times an hour: the rate of a minute is nothing, or far too much.
+                    f"sum by (provider, grid_zone, result) (increase(wattprint_grid_fetches_total{{{N}}}[1h]))",
                     "{{provider}} {{grid_zone}} {{result}}",
                 )
             ],
