@@ -52,7 +52,7 @@ def now(built):
             "watt",
             [query(f"sum(cluster:wattprint_power_watts:avg5m{{{C}}})", instant=True)],
             NO_RULES,
-            links=[to("node", "Nodes", {})],
+            links=[to("node", "A node", {})],
         )
     )
     built.with_panel(
@@ -164,7 +164,7 @@ def where(built):
             NO_RULES,
             (8, 8),
             stacked=True,
-            links=[to("node", "Nodes of this cluster", {"cluster": "cluster"})],
+            links=[to("node", "A node of this cluster", {"cluster": "cluster"})],
         )
     )
     built.with_panel(

@@ -34,9 +34,12 @@ UIDS = {
 }
 
 
-def variable(name, label, description, query):
-    """A variable for several values, or all; nodes without the label belong to "all"."""
-    return (
+def variable(name, label, description, query, offers_all=True):
+    """A variable for several values, or all; nodes without the label belong to "all".
+
+    Where all aren't offered, Grafana begins with the first value.
+    """
+    built = (
         dashboard.QueryVariable(name)
         .label(label)
         .description(description)
@@ -45,10 +48,11 @@ def variable(name, label, description, query):
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(model.VariableOption(selected=True, text="All", value="$__all"))
+        .include_all(offers_all)
     )
+    if offers_all:
+        built.all_value(".*").current(model.VariableOption(selected=True, text="All", value="$__all"))
+    return built
 
 
 def cluster():
@@ -60,12 +64,13 @@ def cluster():
     )
 
 
-def node():
+def node(offers_all=True):
     return variable(
         "node",
         "Node",
         "A node by its instance label.",
         'label_values(wattprint_build_info{cluster=~"$cluster"}, instance)',
+        offers_all,
     )
 
 

@@ -39,7 +39,7 @@ def trust(built):
                 ),
             ],
             NO_NODE,
-            links=[to("node", "Nodes", {})],
+            links=[to("node", "A node", {})],
         )
     )
     built.with_panel(
