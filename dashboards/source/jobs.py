@@ -317,7 +317,8 @@ def gpus(built):
         lines(
             "GPU power of jobs without work",
             "Power of cards that jobs hold without use (idle), or with contexts that do nothing (parked). It is paid"
-            " for and emits: end what hangs, and ask for fewer cards.",
+            " for and emits: end what hangs, and ask for fewer cards. No rule adds it up to energy for jobs, as for"
+            " namespaces: the mean in the legend times the hours shown is about as much.",
             "watt",
             [
                 query(f"sum by (state) (rate({unused}[$__rate_interval]) {OF_ACCOUNT})", "{{state}}"),

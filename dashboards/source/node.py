@@ -16,9 +16,9 @@ def build():
     built = board(
         "node",
         "wattprint / Node",
-        "One node, or a few: power by component and meter, who has it, GPUs and emissions. Choose nodes above: of"
-        " thousands at once this says little and takes long.",
-        [cluster(), node()],
+        "One node, or a few: power by component and meter, who has it, GPUs and emissions. Choose nodes above. All"
+        " aren't offered: of thousands at once this says little and takes long.",
+        [cluster(), node(offers_all=False)],
     )
     for part in (now, power, owners, devices, carbon):
         part(built)

@@ -19,6 +19,8 @@ COLOURS = {
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+INTENSITY = 'zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{cluster=~"$cluster"}'
+
 # The dashboards and their uids: links go by these.
 UIDS = {
     "fleet": "wattprint-fleet",
@@ -32,9 +34,12 @@ UIDS = {
 }
 
 
-def variable(name, label, description, query):
-    """A variable for several values, or all; nodes without the label belong to "all"."""
-    return (
+def variable(name, label, description, query, offers_all=True):
+    """A variable for several values, or all; nodes without the label belong to "all".
+
+    Where all aren't offered, Grafana begins with the first value.
+    """
+    built = (
         dashboard.QueryVariable(name)
         .label(label)
         .description(description)
@@ -43,10 +48,11 @@ def variable(name, label, description, query):
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(model.VariableOption(selected=True, text="All", value="$__all"))
+        .include_all(offers_all)
     )
+    if offers_all:
+        built.all_value(".*").current(model.VariableOption(selected=True, text="All", value="$__all"))
+    return built
 
 
 def cluster():
@@ -58,12 +64,13 @@ def cluster():
     )
 
 
-def node():
+def node(offers_all=True):
     return variable(
         "node",
         "Node",
         "A node by its instance label.",
         'label_values(wattprint_build_info{cluster=~"$cluster"}, instance)',
+        offers_all,
     )
 
 
@@ -78,7 +85,6 @@ def namespace():
 
 def board(key, title, description, variables):
     """A dashboard with the datasource and these variables, links to all others, and the annotations of all."""
-    intensity = 'zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{cluster=~"$cluster"}'
     built = (
         dashboard.Dashboard(title)
         .uid(UIDS[key])
@@ -107,16 +113,16 @@ def board(key, title, description, variables):
             annotation(
                 "Alerts",
                 VERMILION,
-                'ALERTS{alertname=~"Wattprint.+", alertstate="firing", severity!="info", cluster=~"$cluster"}',
+                'ALERTS{cluster=~"$cluster", alertname=~"Wattprint.+", alertstate="firing", severity!="info"}',
             )
         )
         .annotation(
             annotation(
                 "Intensity changes by a quarter",
                 PURPLE,
-                # Over all qualities, since a figure that is measured in place of a forecast is no change.
-                f"abs(avg by (cluster, grid_zone) ({intensity})"
-                f" / avg by (cluster, grid_zone) ({intensity} offset 15m) - 1) > 0.25",
+                # The mean of each zone: other labels of the series change together with the source or the quality.
+                f"abs(avg by (cluster, grid_zone) ({INTENSITY})"
+                f" / avg by (cluster, grid_zone) ({INTENSITY} offset 15m) - 1) > 0.25",
             )
         )
     )

@@ -76,6 +76,18 @@ const TARGET: &[(&str, Break)] = &[
     ("target-counter-agg-rule", |b| put(b, FIRST, json!("avg_over_time(joules_total[$__rate_interval])"))),
     ("target-variables-rule", |b| put(b, SECOND, json!("node:w:avg5m{cluster=~\"$cluster\"}"))),
     ("target-variables-rule", |b| put(b, SECOND, json!("node:w:avg5m{instance=~\"$node\"}"))),
+    ("target-variables-rule", |b| {
+        // Narrowed by namespace, but with nothing that says whose those without one are.
+        let mut variable = b["templating"]["list"][2].clone();
+        variable["name"] = json!("namespace");
+        b["templating"]["list"].as_array_mut().unwrap().push(variable);
+        let matchers =
+            r#"cluster=~"$cluster", instance=~"$node", namespace=~"$namespace|", container_id!="""#;
+        put(b, SECOND, json!(format!("wattprint_container_power_watts{{{matchers}}}")));
+    }),
+    ("target-variables-rule", |b| {
+        put(b, "/annotations/list/0/expr", json!("ALERTS{alertstate=\"firing\"}"));
+    }),
     ("target-metrics-rule", |b| put(b, SECOND, json!("wattprint_bananas"))),
     ("target-metrics-rule", |b| put(b, "/annotations/list/0/expr", json!("ALERTS_OF_MINE{}"))),
     ("target-metrics-rule", |b| {

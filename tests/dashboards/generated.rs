@@ -65,20 +65,29 @@ fn the_dashboards_are_what_their_source_makes() {
     assert!(same, "{said}");
 }
 
+/// A folder with the files and folders in it.
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_stale_dashboard_is_found() {
     let copy = tempfile::tempdir().unwrap();
     let (boards, data) = (copy.path().join("dashboards"), copy.path().join("data"));
     let into = boards.join("source");
-    fs::create_dir_all(&into).unwrap();
+    fs::create_dir(&boards).unwrap();
     fs::create_dir(&data).unwrap();
     fs::copy(repository().join("data/equivalences.csv"), data.join("equivalences.csv")).unwrap();
-    for entry in fs::read_dir(repository().join("dashboards/source")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::copy(&path, into.join(path.file_name().unwrap())).unwrap();
-        }
-    }
+    copy_all(&repository().join("dashboards/source"), &into);
     let (written, said) = python(None, [&into]);
     assert!(written, "{said}");
     let check = || python(None, [into.as_os_str(), OsStr::new("--check")]);

@@ -12,6 +12,7 @@ mod board;
 mod broken;
 mod exceptions;
 mod generated;
+mod late_names;
 mod promql;
 mod rules;
 mod sample;

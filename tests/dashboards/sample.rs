@@ -42,10 +42,10 @@ pub(crate) fn json() -> Value {
         "editable": false,
         "links": [{"type": "dashboards", "tags": ["wattprint"], "includeVars": true, "keepTime": true}],
         "annotations": {"list": [
-            {"name": "alerts", "expr": "ALERTS{alertstate=\"firing\"}", "enable": true, "datasource": source(),
+            {"name": "alerts", "expr": "ALERTS{cluster=~\"$cluster\", alertstate=\"firing\"}", "enable": true, "datasource": source(),
              "iconColor": "#D55E00"},
-            {"name": "intensity", "expr": "changes(zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg[15m]) > 0",
-             "enable": true, "datasource": source()},
+            {"name": "intensity", "enable": true, "datasource": source(),
+             "expr": "changes(zone:wattprint_grid_carbon_intensity_grams_per_kwh:avg{cluster=~\"$cluster\"}[15m]) > 0"},
         ]},
         "templating": {"list": [
             {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"},

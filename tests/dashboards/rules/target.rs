@@ -89,21 +89,41 @@ fn counter_aggregation(board: &Board, _: &Fleet, found: &mut Vec<String>) {
 }
 
 /// Where a dashboard has a variable, every series that has its label is narrowed by it: a panel that isn't would show figures
-/// of others beside those that were chosen. `$variable|` takes those without the label, too: their names stand on another series.
+/// of others beside those that were chosen.
 fn variables(board: &Board, _: &Fleet, found: &mut Vec<String>) {
-    for (place, selector) in selectors(board) {
+    for annotation in board.annotations() {
+        let Ok(query) = promql::parse(text(&annotation["expr"]), &board.values()) else { continue };
+        if query.selectors.iter().any(|selector| !selector.matches_by("cluster", "$cluster")) {
+            found
+                .push(format!("annotation {:?}: not only of the clusters chosen", text(&annotation["name"])));
+        }
+    }
+    let all = selectors(board);
+    for (place, selector) in &all {
         if is_foreign(&selector.metric) && !selector.metric.starts_with("process_") {
             continue;
         }
         for (variable, label, has) in NARROWED {
             let asked = board.variable(variable).is_some() && has(&selector.metric);
-            let narrowed =
-                || ["", "|"].iter().any(|end| selector.matches_by(label, &format!("${variable}{end}")));
-            if asked && !narrowed() {
+            let narrowed = selector.matches_by(label, &format!("${variable}"))
+                || *variable == "namespace" && is_named_late(selector, &all, place);
+            if asked && !narrowed {
                 found.push(format!("{place}: {} has no matcher {label}=~\"${variable}\"", selector.metric));
             }
         }
     }
+}
+
+/// Counters of containers whose namespace was learned late have none: they are let in beside those of the chosen namespaces, where
+/// the same panel asks the containers' info, which is narrowed, whose they are.
+fn is_named_late(selector: &Selector, all: &[(String, Selector)], place: &str) -> bool {
+    selector.matches_by("namespace", "$namespace|")
+        && selector.matchers.iter().any(|(name, _)| name == "container_id")
+        && all.iter().any(|(other, info)| {
+            other == place
+                && info.metric == "wattprint_container_info"
+                && info.matches_by("namespace", "$namespace")
+        })
 }
 
 fn metrics(board: &Board, fleet: &Fleet, found: &mut Vec<String>) {

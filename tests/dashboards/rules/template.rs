@@ -65,7 +65,7 @@ fn all(board: &Board, _: &Fleet, found: &mut Vec<String>) {
         let name = text(&variable["name"]);
         if variable["multi"] != true {
             found.push(format!("variable {name} doesn't take several values"));
-        } else if text(&variable["allValue"]) != ".*" {
+        } else if variable["includeAll"] == true && text(&variable["allValue"]) != ".*" {
             found.push(format!("the value of variable {name} for all isn't .*"));
         }
         if text(&variable["label"]).is_empty() || text(&variable["description"]).is_empty() {

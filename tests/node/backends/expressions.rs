@@ -243,7 +243,8 @@ fn known() -> BTreeMap<String, String> {
     values.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// What a variable stands for when nothing was chosen: "all" where there is that, else the first of its values. And that value.
+/// What a variable stands for when as much as it takes was chosen: "all" where there is that, else each of its values where it
+/// takes several, else the first of them. And that value.
 fn value_of(
     prometheus: &Prometheus,
     variable: &Value,
@@ -267,7 +268,7 @@ fn value_of(
     let chosen = variable["current"]["value"].as_str().filter(|value| found.iter().any(|each| each == value));
     let all = match variable["allValue"].as_str() {
         Some(all) if variable["includeAll"] == true => all.to_owned(),
-        _ if variable["includeAll"] == true => format!("({})", found.join("|")),
+        _ if variable["includeAll"] == true || variable["multi"] == true => format!("({})", found.join("|")),
         _ => chosen.unwrap_or(first).to_owned(),
     };
     Ok((all, first.clone()))

@@ -145,7 +145,7 @@ fn assert_brief_pod_counts(prometheus: &Prometheus) {
     assert!(counted > 0.0);
     assert_close("the brief pod", hour, counted, EXACT);
     let naive = one(prometheus, &format!("sum(increase(wattprint_container_energy_joules_total{of}[1h]))"));
-    assert!(naive < counted * 0.5, "increase() would do: {naive} of {counted}, so this shows nothing");
+    assert!(naive < counted * 0.9, "increase() would do: {naive} of {counted}, so this shows nothing");
 }
 
 /// Watts of a level are what the meters draw, and what the daemon says of its last ticks.
