@@ -72,9 +72,6 @@ none
 {{- define "wattprint.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if .Values.relay.enabled -}}
-{{- if dig "carbon" "source" nil $config -}}
-{{- fail "config.carbon.source: the nodes have the relay as their source; move these to relay.config.carbon.source, or set relay.enabled to false" -}}
-{{- end -}}
 {{- $source := dict "provider" "relay" "url" (printf "http://%s-relay.%s:%d" (include "wattprint.fullname" .) .Release.Namespace (int .Values.port)) -}}
 {{- with .Values.relay.basis }}{{ $_ := set $source "basis" . }}{{ end -}}
 {{- $carbon := merge (dict "source" (list $source)) (default dict (get $config "carbon")) -}}
