@@ -68,6 +68,26 @@ none
 {{- end -}}
 {{- end -}}
 
+{{/* Makes whole numbers of a map whole: YAML's are floats to Helm, and TOML tells 40.0 from 40. */}}
+{{- define "wattprint.whole" -}}
+{{- $map := . -}}
+{{- range $key, $value := $map -}}
+{{- if kindIs "map" $value -}}
+{{- include "wattprint.whole" $value -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $value }}{{ if kindIs "map" . }}{{ include "wattprint.whole" . }}{{ end }}{{ end -}}
+{{- else if kindIs "float64" $value -}}
+{{- if eq (floor $value) $value }}{{ $_ := set $map $key (int64 $value) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "wattprint.toml" -}}
+{{- $config := deepCopy . -}}
+{{- include "wattprint.whole" $config -}}
+{{- toToml $config -}}
+{{- end -}}
+
 {{/* The node's configuration: with a relay it is the only source of grid data. */}}
 {{- define "wattprint.config" -}}
 {{- $config := deepCopy .Values.config -}}
@@ -77,7 +97,7 @@ none
 {{- $carbon := merge (dict "source" (list $source)) (default dict (get $config "carbon")) -}}
 {{- $_ := set $config "carbon" $carbon -}}
 {{- end -}}
-{{- toToml $config -}}
+{{- include "wattprint.toml" $config -}}
 {{- end -}}
 
 {{/* Directories of the node that are seen at the same place below /host, one a line. */}}
