@@ -30,7 +30,7 @@ def texts(lines):
         elif found := KEY.match(line):
             path = path[: len(found["indent"]) // 2] + [found["key"]]
             yield tuple(path), " ".join(words) if words else None
-            words = None
+            words, is_open = None, False
 
 
 def at(values, path):
