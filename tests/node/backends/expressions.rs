@@ -35,6 +35,8 @@ const MAY_BE_EMPTY: &[Excuse] = &[
 const MAY_EXCEED_ONE: &[(&str, &str)] = &[
     ("wattprint-carbon", "Now against the mean of the last day"),
     ("wattprint-carbon", "Other regions"),
+    // A card's power goes above its limit for moments.
+    ("wattprint-gpu", "Power, of its limit, highest ten"),
     ("wattprint-workloads", "Namespaces"),
     ("wattprint-workloads", "Budget used, 30 days"),
 ];

@@ -273,7 +273,8 @@ fn a_library_without_a_function_goes_on_without_it() {
         if is_integrated {
             let looks = Span::begin(&daemon).end(&daemon, 25);
             let seen = looks.1.gpu_joules(&uuid) - looks.0.gpu_joules(&uuid);
-            assert_close("integrated", seen, stage.joules(&uuid, looks.2, looks.3), TOLERANCE);
+            // A span ends with a tick, which comes late on a busy machine.
+            assert_close("integrated", seen, stage.joules(&uuid, looks.2, looks.3), 5.0 * TOLERANCE);
             assert_eq!(looks.1.gpu(&uuid)["quality"], "integrated");
         } else {
             stage.pulse(&uuid, 400, 500);
