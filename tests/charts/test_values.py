@@ -1,0 +1,147 @@
+"""Wrong values are refused with a line that helps, good ones do what they say."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import CHART, REPOSITORY, VARIANTS, call, container, helm, of_kind, only
+
+RELAY = "relay.enabled=true,relay.config.carbon.source[0].provider=neso"
+# What is set, and words of the line that refuses it: where it is, and what would be right.
+REFUSED = [
+    ("foo=1", "'foo' not allowed"),
+    ("image.tga=1", "'/image': additional properties 'tga' not allowed"),
+    ("port=80", "'/port': minimum: got 80, want 1,024"),
+    ("port=http", "'/port': got string, want integer"),
+    ("state.type=pvc", "'/state/type': value must be one of 'hostPath', 'emptyDir', 'none'"),
+    ("state.hostPath=var", "'/state/hostPath': 'var' does not match"),
+    ("host.runtimes[0]=rkt", "'/host/runtimes/0': value must be one of 'containerd'"),
+    ("host.extraDirectories[0]=/", "'/host/extraDirectories/0': '/' does not match"),
+    ("host.extraDirectories[0]=/run/../etc", "'/host/extraDirectories/0'"),
+    ("host.extraDirectories[0]=/etc", "/etc is more than wattprint needs"),
+    ("config.foo.a=1", "'/config': additional properties 'foo' not allowed"),
+    ("config.kubernetes.source=x", "value must be one of 'auto', 'api', 'kubelet', 'files'"),
+    ("config.web.listen_address=:1", "config.web.listen_address: probes, Service and NetworkPolicy need to know it; set port"),
+    ("config.web.telemetry_path=/m", "config.web.telemetry_path: monitors ask for /metrics"),
+    ("config.web.systemd_socket=true", "config.web.systemd_socket: no systemd"),
+    ("config.path.sysfs=/x", "config.path: the chart sets it"),
+    ("config.state.dir=/x", "config.state.dir: the root file system is read-only; set state.type"),
+    ("relay.config.state.dir=/x", "relay.config.state.dir"),
+    ("securityContext.privileged=true", "'/securityContext/privileged': value must be false"),
+    ("securityContext.allowPrivilegeEscalation=true", "'/securityContext/allowPrivilegeEscalation': value must be false"),
+    ("securityContext.readOnlyRootFilesystem=false", "'/securityContext/readOnlyRootFilesystem': value must be true"),
+    ("securityContext.capabilities.add[0]=SYS_ADMIN", "additional properties 'capabilities' not allowed"),
+    ("gpu.nvidia.cdi=true,gpu.nvidia.runtimeClassName=nvidia", "choose one"),
+    ("gpu.nodesOnly=true,affinity.nodeAffinity.x=1", "set gpu.nodesOnly to false"),
+    ("gpu.nvidia.libraryDir=lib", "'/gpu/nvidia/libraryDir': 'lib' does not match"),
+    ("resources.limits.memory=lots", "'/resources/limits/memory'"),
+    ("updateStrategy.rollingUpdate.maxSurge=1", "'/updateStrategy/rollingUpdate/maxSurge': value must be one of 0"),
+    ("podMonitor.interval=2m", "'/podMonitor/interval': '2m' does not match"),
+    ("podMonitor.enabled=true,serviceMonitor.enabled=true", "each node would be scraped and counted twice; choose one"),
+    ("prometheusRule.exclude[0]=x", "value must be one of 'alerts'"),
+    ("budgets.nodes[0].name=x", "'/budgets/nodes/0': missing property 'grams'"),
+    ("budgets.nodes[0].name=x,budgets.nodes[0].grams=0", "'/budgets/nodes/0/grams': exclusiveMinimum: got 0, want 0"),
+    ("extraArgs[0]=serve", "'/extraArgs/0': 'serve' does not match pattern '^--'"),
+    ("extraEnv[0].name=A,extraEnv[0].value=1", "'/extraEnv/0/value': got number, want string"),
+    ("relay.enabled=true", "relay.config.carbon.source: a relay without sources"),
+    (f"{RELAY},config.carbon.source[0].provider=rte", "move these to relay.config.carbon.source"),
+    (f"{RELAY},relay.replicas=0", "'/relay/replicas': minimum: got 0, want 1"),
+]
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED, ids=[given for given, _ in REFUSED])
+def test_wrong_values_are_refused(given, words):
+    assert words in call("helm", "template", "wattprint", str(CHART), f"--set={given}", succeeds=False)
+
+
+def configurations(variant):
+    """Each configuration file of a variant."""
+    return [each["data"]["config.toml"] for each in of_kind(helm(variant), "ConfigMap") if "config.toml" in each["data"]]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_daemon_takes_the_configuration(variant, binary, tmp_path):
+    found = configurations(variant)
+    assert len(found) == 1 + len(of_kind(helm(variant), "Deployment"))
+    for text in found:
+        for good, content in [(True, text), (False, text + "\n[nonsense]\nx = 1\n")]:
+            (tmp_path / "config.toml").write_text(content)
+            # The answer is no: nobody listens there. It is another one than that of a bad file.
+            asked = [binary, "health", f"--config.file={tmp_path}/config.toml", "--web.listen-address=127.0.0.1:1"]
+            done = subprocess.run(asked, capture_output=True, text=True, check=False,
+                                  env={"CREDENTIALS_DIRECTORY": "/run/credentials"})
+            assert ("refused" in done.stderr) == good, done.stderr
+
+
+def test_numbers_stay_what_they_are():
+    [text] = configurations("gpu-operator")
+    assert "workloads = 1000000\n" in text and "processes = 100\n" in text and "pue = 1.3\n" in text
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_daemon_takes_the_arguments(variant, binary):
+    for kind in ("DaemonSet", "Deployment"):
+        for document in of_kind(helm(variant), kind):
+            [it] = document["spec"]["template"]["spec"]["containers"]
+            asked = [each for each in it["args"] if not each.startswith("--config.file=")]
+            done = subprocess.run([binary, *asked, "--help"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            done = subprocess.run([binary, *asked, "--no-such-flag"], capture_output=True, text=True, check=False)
+            assert "--no-such-flag" in done.stderr
+
+
+def test_the_test_pods_ask_the_services():
+    for variant in VARIANTS:
+        pods = of_kind(helm(variant), "Pod")
+        services = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(helm(variant), "Service")}
+        asked = [each["spec"]["containers"][0]["args"][-1] for each in pods]
+        assert sorted(asked) == sorted(f"--web.listen-address={name}:{port}" for name, port in services.items())
+
+
+def test_rights_are_those_that_the_source_needs():
+    rules = {variant: [rule for each in of_kind(helm(variant), "ClusterRole") for rule in each["rules"]] for variant in VARIANTS}
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    assert rules["default"] == [pods]
+    assert rules["kubelet"] == [{"apiGroups": [""], "resources": ["nodes/pods"], "verbs": ["get"]}]
+    assert rules["files"] == []
+    template = only(helm("files"), "DaemonSet")["spec"]["template"]["spec"]
+    assert template["automountServiceAccountToken"] is False
+    off = helm("default", "config.collector.kubernetes=false")
+    assert not of_kind(off, "ClusterRole") and not of_kind(off, "ClusterRoleBinding")
+
+
+def test_least_privilege_whatever_is_set():
+    for variant in VARIANTS:
+        it = container(helm(variant))
+        security = it["securityContext"]
+        added = ["DAC_READ_SEARCH", *(["SYS_PTRACE", "SYS_ADMIN"] if variant == "bare-driver" else [])]
+        assert security["capabilities"] == {"drop": ["ALL"], "add": added}
+        assert (security["privileged"], security["allowPrivilegeEscalation"], security["readOnlyRootFilesystem"]) == (False, False, True)
+        pod = only(helm(variant), "DaemonSet")["spec"]["template"]["spec"]
+        assert pod["hostPID"] is True and "hostNetwork" not in pod and "hostIPC" not in pod
+        hosts = {each["name"]: each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each}
+        written = [hosts[each["name"]] for each in it["volumeMounts"] if each["name"] in hosts and not each.get("readOnly")]
+        assert written in ([], ["/var/lib/wattprint"]), variant
+
+
+def test_a_relay_alone_gets_the_credentials():
+    [relay] = only(helm("relay"), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "credentials", "mountPath": "/run/credentials", "readOnly": True} in relay["volumeMounts"]
+    assert {"name": "CREDENTIALS_DIRECTORY", "value": "/run/credentials"} in relay["env"]
+    assert "credentials" not in [each["name"] for each in container(helm("relay"))["volumeMounts"]]
+    config = only(helm("relay"), "ConfigMap", "power")["data"]["config.toml"]
+    service = only(helm("relay"), "Service", "power-relay")
+    assert f'url = "http://power-relay.wattprint:{service["spec"]["ports"][0]["port"]}"' in config
+
+
+def test_another_configuration_restarts_the_pods():
+    def annotations(*given):
+        return only(helm("default", *given), "DaemonSet")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations() != annotations("config.carbon.pue=1.5")
+    assert annotations() == annotations("podMonitor.enabled=true")
+
+
+def test_the_readme_is_of_these_values():
+    script = [sys.executable, REPOSITORY / "deploy/helm/readme.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
