@@ -2,6 +2,8 @@
 //! with the repository's rules and dashboards, and hold no finding of a policy scan that isn't explained. The tests are in
 //! Python, beside this file, as what they ask is; `make tools` gives them what they need, and nothing is installed here.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
+
 use std::path::Path;
 use std::process::Command;
 
@@ -9,13 +11,8 @@ use std::process::Command;
 const FILES: [&str; 5] =
     ["test_contents.py", "test_kustomize.py", "test_policy.py", "test_schemas.py", "test_values.py"];
 /// What the environment is made of, in the order in which it notes that.
-const REQUIREMENTS: [&str; 5] = [
-    "requirements.txt",
-    "constraints.txt",
-    "requirements-programs.txt",
-    "package-lock.json",
-    "programs.py",
-];
+const REQUIREMENTS: [&str; 5] =
+    ["requirements.txt", "constraints.txt", "requirements-programs.txt", "package-lock.json", "programs.py"];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -44,7 +41,10 @@ fn the_environment_is_of_these_requirements() {
         .flat_map(|file| std::fs::read(repository().join("tests/charts").join(file)).unwrap())
         .collect();
     let installed = std::fs::read(repository().join("target/charts-venv/installed")).unwrap_or_default();
-    assert!(installed == wanted, "target/charts-venv isn't what tests/charts asks for: `make tools` makes it");
+    assert!(
+        installed == wanted,
+        "target/charts-venv isn't what tests/charts asks for: `make tools` makes it"
+    );
 }
 
 #[test]

@@ -205,7 +205,12 @@ impl Pod {
     }
 
     fn mount(&mut self, mount: &Value, volume: &Value, documents: &[Value]) {
-        assert_only("volumeMount", mount, &["name", "mountPath", "readOnly", "mountPropagation", "subPath"]);
+        // podman 4 has no word for recursiveReadOnly, so what is mounted below such a mount is as it is on the host.
+        assert_only(
+            "volumeMount",
+            mount,
+            &["name", "mountPath", "readOnly", "recursiveReadOnly", "mountPropagation", "subPath"],
+        );
         let name = text(&volume["name"]);
         let source = if let Some(path) = volume["hostPath"]["path"].as_str() {
             self.host(path)
