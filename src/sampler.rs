@@ -10,6 +10,7 @@ mod outlook;
 mod picture;
 mod prices;
 mod renew;
+mod setup;
 mod watch;
 
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub struct Sampler {
     ahead: outlook::Ahead,
     names: names::NameBooks,
     log: watch::ChangeLog,
+    setup: setup::Setup,
     last: Option<Tick>,
     sequence: u64,
     config: ConfigStatus,
@@ -129,6 +131,7 @@ impl Sampler {
             ahead: outlook::Ahead::default(),
             names: names::NameBooks::new(names, &settings.collector, settings.names.wait, limits.retention),
             log: watch::ChangeLog::default(),
+            setup: setup::Setup::new(settings),
             last: None,
             sequence: 0,
             config: ConfigStatus { is_accepted: true, accepted_at: UnixTime::since_epoch(clock.unix()) },

@@ -5,6 +5,7 @@
 //! `/api/v1/snapshot`: the names of fields with a quantity end in its unit there.
 
 mod emissions;
+mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::units::{Bytes, CpuTime, Grams, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts};
 use crate::workloads::owner::Owner;
 pub use emissions::{EmbodiedCell, EmbodiedTotals, HardwarePart, MarketFactor};
+pub use setup::SetupProblem;
 
 /// The node as it was at the end of one tick.
 #[derive(Clone, Debug, Serialize)]
@@ -85,6 +87,8 @@ pub struct Snapshot {
     pub embodied_parts: Vec<HardwarePart>,
     /// How each collector fared in the last tick.
     pub collectors: Vec<CollectorStatus>,
+    /// What the daemon lacks of its surroundings.
+    pub setup_problems: Vec<SetupProblem>,
     /// Energy without an owner, by reason.
     pub unattributed: Vec<Unattributed>,
     /// Series left out because of a cap, by metric family group, since the daemon started.

@@ -238,7 +238,12 @@ fn report(
         readers: readers.chain(unused).collect(),
         permissions: findings::permissions(settings, &survey),
         model: survey.estimate.map(|basis| basis.explain()).unwrap_or_default(),
-        cgroups: findings::cgroups(settings, sampler.workloads().layout(), error("cgroup")),
+        cgroups: findings::cgroups(
+            settings,
+            sampler.workloads().layout(),
+            &snapshot.setup_problems,
+            error("cgroup"),
+        ),
         processes: findings::processes(settings, sampler, snapshot, error("process")),
         names,
         carbon: carbon_report(sampler, snapshot, sources),

@@ -36,6 +36,7 @@ impl Sampler {
             .collect();
         let mut allocated = self.allocated(gpus);
         let processes = self.ledger.processes_mut().choose();
+        let setup_problems = self.setup_problems(now.monotonic, &collectors, gpus);
         let (pricer, at) = (self.prices.pricer(), self.prices.now());
         Snapshot {
             sequence: self.sequence,
@@ -74,6 +75,7 @@ impl Sampler {
             embodied: self.embodied_totals(),
             embodied_parts: self.embodied.parts(),
             collectors,
+            setup_problems,
             unattributed: self.unattributed(&known),
             series_dropped: self.series_dropped(usage),
             elapsed,

@@ -11,8 +11,8 @@ use crate::meters::{Component, Domain, MeterId, Quality};
 use crate::snapshot::{
     Beneficiary, CollectorStatus, ComponentCell, ComponentTotals, ConfigStatus, DroppedSeries, EmbodiedCell,
     EmbodiedPart, EmbodiedTotals, EnergyCell, GpuCell, GpuRef, GpuTotals, GridFactor, GridState,
-    HardwarePart, MarketFactor, MeterStatus, Outlook, ProcessTotals, Snapshot, State, Title, Unattributed,
-    WorkloadTotals,
+    HardwarePart, MarketFactor, MeterStatus, Outlook, ProcessTotals, SetupProblem, Snapshot, State, Title,
+    Unattributed, WorkloadTotals,
 };
 use crate::units::{
     Bytes, CpuTime, Grams, GramsPerKwh, Kilograms, Litres, LitresPerKwh, Microjoules, Pue, UnixTime, Watts,
@@ -286,6 +286,7 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
                 remedy: None,
             },
         ],
+        setup_problems: vec![SetupProblem::PidNamespace],
         unattributed: vec![Unattributed {
             component: Component::Cpu,
             reason: "no_evidence",

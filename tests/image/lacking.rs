@@ -3,6 +3,13 @@
 use crate::container::Container;
 use crate::daemonset::Pod;
 
+/// That the daemon says by a metric what it lacks.
+fn assert_lacks(daemon: &Container, problem: &str) {
+    let scrape = daemon.scrape();
+    let told = scrape.select("wattprint_setup_problem", &[]);
+    assert!(told.iter().any(|sample| sample.labels["problem"] == problem), "{problem}: {told:?}");
+}
+
 const NODE_JOULES: &str = "wattprint_node_energy_joules_total";
 
 fn start(test: &str, pod: &Pod) -> Container {
@@ -16,6 +23,7 @@ fn without_the_hosts_pids_it_says_so_and_measures_the_node() {
     pod.is_in_host_pids = false;
     let daemon = start("no-pids", &pod).ready();
     assert!(daemon.check().contains("hostPID: true"), "{}", daemon.check());
+    assert_lacks(&daemon, "pid_namespace");
     assert!(!daemon.scrape().select(NODE_JOULES, &[]).is_empty());
     // It is process 1 then, for which the kernel has no default handlers.
     assert_eq!(daemon.terminate().0, "0");
@@ -29,6 +37,7 @@ fn without_the_hosts_sysfs_it_says_so_and_goes_on() {
     let check = daemon.check();
     assert!(check.contains("/host/sys doesn't exist"), "{check}");
     assert!(check.contains("path.sysfs"), "{check}");
+    assert_lacks(&daemon, "sysfs");
     assert_eq!(daemon.terminate().0, "0");
 }
 
@@ -40,6 +49,7 @@ fn without_the_hosts_procfs_it_says_so_and_goes_on() {
     let check = daemon.check();
     assert!(check.contains("/host/proc doesn't exist"), "{check}");
     assert!(check.contains("path.procfs"), "{check}");
+    assert_lacks(&daemon, "procfs");
     assert_eq!(daemon.terminate().0, "0");
 }
 

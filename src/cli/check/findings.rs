@@ -7,7 +7,7 @@ use crate::cli::check::{CgroupReport, Finding};
 use crate::config::{Collectors, Settings};
 use crate::meters::Survey;
 use crate::sampler::Sampler;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SetupProblem, Snapshot};
 use crate::workloads::hierarchy::{Layout, Version};
 use crate::workloads::process::ClockSource;
 
@@ -65,7 +65,12 @@ pub(super) fn no_directory(name: &str, path: &Path, usual: &str) -> Finding {
 }
 
 /// Cgroups: which there are, and what is wrong with them.
-pub(super) fn cgroups(settings: &Settings, layout: &Layout, error: Option<String>) -> CgroupReport {
+pub(super) fn cgroups(
+    settings: &Settings,
+    layout: &Layout,
+    problems: &[SetupProblem],
+    error: Option<String>,
+) -> CgroupReport {
     if !settings.collector.cgroup {
         let findings = vec![switched_off("cgroup")];
         return CgroupReport { layout: "off".to_owned(), hierarchies: Layout::default(), findings };
@@ -84,7 +89,7 @@ pub(super) fn cgroups(settings: &Settings, layout: &Layout, error: Option<String
         let remedy = remedy.map(str::to_owned);
         findings.push(Finding { what: "cpu".to_owned(), ok: false, text, remedy });
     }
-    if layout.cpu.as_ref().is_some_and(|hierarchy| !hierarchy.is_whole()) {
+    if problems.contains(&SetupProblem::CgroupScope) {
         findings.push(Finding::bad(
             "scope",
             "only a part of the machine's cgroups can be seen",
@@ -223,7 +228,7 @@ pub(super) fn processes(
             "run in the host's pid namespace (`hostPID: true`, `--pid=host`)",
         ),
     });
-    if !procfs.join("1/stat").exists() {
+    if snapshot.setup_problems.contains(&SetupProblem::HiddenProcesses) {
         findings.push(Finding::bad(
             "visibility",
             format!("{} hides processes of other users (hidepid)", procfs.display()),

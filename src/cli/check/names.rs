@@ -3,7 +3,7 @@
 use crate::cli::check::Finding;
 use crate::config::Settings;
 use crate::identity::Workers;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SetupProblem, Snapshot};
 use crate::workloads::owner::{Owner, OwnerKind};
 
 /// Answers only where there is a kubelet.
@@ -34,6 +34,17 @@ pub(super) fn names(settings: &Settings, at_work: &[&str], snapshot: &Snapshot) 
         let status = snapshot.collectors.iter().find(|status| status.collector == name);
         findings.push(match status {
             _ if !is_on => super::findings::switched_off(name),
+            None if name == ONLY_WITH_A_KUBELET
+                && snapshot.setup_problems.contains(&SetupProblem::PodResources) =>
+            {
+                Finding::bad(
+                    name,
+                    "there are pods and GPUs, but no pod-resources socket: GPUs that a pod holds and doesn't use \
+                     can't be told",
+                    "mount the kubelet's directory of this socket (/var/lib/kubelet/pod-resources) below \
+                     path.rootfs, or set kubernetes.pod_resources",
+                )
+            }
             None if name == ONLY_WITH_A_KUBELET => {
                 Finding::good(name, "there is no pod-resources socket here")
             }

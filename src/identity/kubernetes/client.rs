@@ -10,6 +10,10 @@ use kube::{Client, Config, Error};
 use super::bounded::bounded;
 use crate::identity::IdentityError;
 
+/// Reasons of failures that need another account, or more rights for it.
+pub(super) const REFUSED: &str = "the API server refuses this account";
+pub(super) const UNKNOWN_ACCOUNT: &str = "the API server doesn't accept the credentials";
+pub(super) const NO_CREDENTIALS: &str = "the pod has no credentials for the API server";
 const CONNECT: Duration = Duration::from_secs(10);
 /// Bytes of what the server says that are passed on.
 const MOST_WORDS: usize = 300;
@@ -35,7 +39,7 @@ pub(super) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Identit
             loaded.map_err(|error| failed(&error))?
         }
         None => Config::incluster().map_err(|error| {
-            IdentityError::new("the pod has no credentials for the API server", error.to_string())
+            IdentityError::new(NO_CREDENTIALS, error.to_string())
                 .remedy("give the pod a service account whose token is mounted, or set kubernetes.kubeconfig")
         })?,
     };
@@ -82,10 +86,10 @@ pub(super) fn invalid(error: &dyn std::fmt::Display) -> IdentityError {
 fn refusal(status: &Status) -> IdentityError {
     let detail = format!("{} {}", status.code, words(&status.message));
     match status.code {
-        401 => IdentityError::new("the API server doesn't accept the credentials", detail)
+        401 => IdentityError::new(UNKNOWN_ACCOUNT, detail)
             .remedy("see whether the token or certificate has expired; they are read again with each try"),
-        403 => IdentityError::new("the API server refuses this account", detail)
-            .remedy("let the account get, list and watch pods (ClusterRole and ClusterRoleBinding)"),
+        403 => IdentityError::new(REFUSED, detail)
+            .remedy("let the account list and watch pods (ClusterRole and ClusterRoleBinding)"),
         _ => IdentityError::new("the API server answers with an error", detail),
     }
 }
@@ -122,7 +126,7 @@ mod tests {
         assert!(matches!(failure(status(410)), Gone::Yes));
         for (code, reason, remedy) in [
             (401, "the API server doesn't accept the credentials", Some("expired")),
-            (403, "the API server refuses this account", Some("get, list and watch pods")),
+            (403, "the API server refuses this account", Some("list and watch pods")),
             (500, "the API server answers with an error", None),
         ] {
             let Gone::No(error) = failure(status(code)) else { panic!("{code}") };

@@ -14,6 +14,8 @@ use crate::config::Kubernetes;
 use crate::identity::IdentityError;
 use crate::pem;
 
+/// The reason of a failure that needs more rights.
+pub(super) const REFUSED: &str = "the kubelet refuses this account";
 /// Where every pod finds its token and the cluster's authority.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,7 +79,7 @@ impl Kubelet {
         match status {
             200 => {}
             401 | 403 => {
-                return Err(failed("the kubelet refuses this account", &status)
+                return Err(failed(REFUSED, &status)
                     .remedy("let the account get nodes/proxy, or set kubernetes.kubelet_token_file"));
             }
             _ => return Err(failed("the kubelet answers with an error", &status)),

@@ -1,6 +1,6 @@
 //! Names of pods and their containers.
 //!
-//! The API server tells them by a watch that is limited to this node's pods, for which getting, listing and watching pods is
+//! The API server tells them by a watch that is limited to this node's pods, for which listing and watching pods is
 //! all that must be allowed. Without it the kubelet may be asked for its list, or the directories of its logs tell the names
 //! and nothing more.
 
@@ -34,6 +34,11 @@ const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 const NODE_NAME: &str = "NODE_NAME";
 /// How much longer than its series a name stays.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// Whether the reason of a failure is that the daemon's account may not ask.
+pub fn is_refusal(reason: &str) -> bool {
+    [client::REFUSED, client::UNKNOWN_ACCOUNT, client::NO_CREDENTIALS, kubelet::REFUSED].contains(&reason)
+}
 
 /// Who tells the names of pods.
 pub enum PodNames {

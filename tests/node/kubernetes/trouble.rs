@@ -96,8 +96,12 @@ fn a_token_that_was_replaced_is_read_again() {
     rig.server.forbids(true);
     rig.server.cut("");
     rig.until("a failure", |_| rig.collector_succeeds() == Some(false));
+    let refused = [("problem", "kubernetes_access")];
+    rig.until("a problem of the setup", |scrape| {
+        !scrape.select("wattprint_setup_problem", &refused).is_empty()
+    });
     let log = rig.daemon.log();
-    assert!(log.contains("refuses this account") && log.contains("get, list and watch pods"), "{log}");
+    assert!(log.contains("refuses this account") && log.contains("list and watch pods"), "{log}");
     assert_eq!(
         log.matches("collector is failing collector=\"kubernetes\" reason=403").count(),
         1,

@@ -85,7 +85,7 @@ fn the_memory_controller_is_found_where_it_is() {
 fn what_is_switched_off_is_one_line_and_nothing_else() {
     let mut settings = Settings::default();
     settings.collector.cgroup = false;
-    let report = cgroups(&settings, &Layout::default(), None);
+    let report = cgroups(&settings, &Layout::default(), &[], None);
     let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
     assert!(finding.ok && finding.remedy.is_none());
     assert_eq!(finding.text, "switched off (collector.cgroup)");

@@ -41,6 +41,16 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     gauge(
+        "wattprint_setup_problem",
+        &["problem"],
+        "What the daemon lacks of its surroundings, as a mount or a right; always 1, absent for what is there.",
+        |source, out| {
+            for problem in &source.snapshot.setup_problems {
+                out.push(&[problem.as_str()], &[], 1.0);
+            }
+        },
+    ),
+    gauge(
         "wattprint_sample_timestamp_seconds",
         &[],
         "End of the last tick, in seconds since the Unix epoch.",
