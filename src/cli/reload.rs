@@ -68,9 +68,18 @@ pub(super) struct Running {
     pub(super) log: LogHandle,
 }
 
+/// Whether the service manager knows the daemon as started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It was told so, and hears of each reload.
+    Over,
+    /// Not yet. It hears nothing of a reload now: the word that ends one is the same that ends the start.
+    UnderWay,
+}
+
 /// The thread that reads the configuration again. It may have to wait for files, which holds up nobody else.
 pub(super) struct Reloader {
-    asks: Sender<()>,
+    asks: Sender<Start>,
     /// Closed when it has ended.
     ended: Receiver<()>,
 }
@@ -84,12 +93,18 @@ impl Reloader {
             let _end: Sender<()> = end;
             let mut running = running;
             let notifier = Notifier::from_environment();
-            while asked.recv().is_ok() {
+            while let Ok(mut start) = asked.recv() {
                 // One reading is enough for all who have asked so far.
-                while asked.try_recv().is_ok() {}
-                notifier.reloading();
+                while let Ok(later) = asked.try_recv() {
+                    start = later;
+                }
+                if start == Start::Over {
+                    notifier.reloading();
+                }
                 running = running.reload(&reread, &orders);
-                notifier.ready();
+                if start == Start::Over {
+                    notifier.ready();
+                }
             }
             running.live.stop();
             running.names.1.stop();
@@ -98,9 +113,9 @@ impl Reloader {
     }
 
     /// Asks for the configuration to be read again. Doesn't wait.
-    pub(super) fn ask(&self) {
+    pub(super) fn ask(&self, start: Start) {
         // It is there as long as this is.
-        let _ = self.asks.send(());
+        let _ = self.asks.send(start);
     }
 
     /// Ends it and all that fetches and looks for names.

@@ -128,7 +128,7 @@ async fn serve(
                 info!("SIGUSR2: GPUs are taken in again");
                 let _ = orders.send(Order::ResumeGpus);
             }
-            _ = hangup.recv() => reloader.ask(),
+            _ = hangup.recv() => reloader.ask(pulse.start()),
             _ = look.tick() => {
                 if sampler.is_finished() {
                     break Err(CliError::SamplerEnded);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::debug;
 
+use crate::cli::reload::Start;
 use crate::snapshot::Snapshot;
 use crate::web;
 
@@ -79,6 +80,11 @@ impl<'a> Pulse<'a> {
     /// The metrics are at `address`.
     pub(super) fn new(notifier: &'a Notifier, address: String) -> Self {
         Self { notifier, address, is_ready: false, status: None, beat: None }
+    }
+
+    /// Whether the service manager was told that the daemon serves.
+    pub(super) fn start(&self) -> Start {
+        if self.is_ready { Start::Over } else { Start::UnderWay }
     }
 
     /// Tells what is due with this snapshot, at `now` on its monotonic clock.

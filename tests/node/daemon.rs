@@ -69,7 +69,7 @@ pub(crate) struct Daemon {
     child: Child,
     pub(crate) port: u16,
     files: TempDir,
-    /// From the start of the process to the first "ready".
+    /// From the start of the process to the first "ready", or to the first answer.
     pub(crate) ready_after: Duration,
 }
 
@@ -101,6 +101,22 @@ impl Daemon {
         config: &str,
         arguments: &[&str],
     ) -> Self {
+        Self::begun(wrapper, environment, config, arguments, |status| status == 200)
+    }
+
+    /// Starts it and waits until it answers, ready or not.
+    pub(crate) fn unready(environment: &[(String, String)], config: &str, arguments: &[&str]) -> Self {
+        Self::begun(&[], environment, config, arguments, |_| true)
+    }
+
+    /// Starts it and waits for an answer to `/-/ready` with a status that is enough.
+    fn begun(
+        wrapper: &[&str],
+        environment: &[(String, String)],
+        config: &str,
+        arguments: &[&str],
+        is_enough: fn(u16) -> bool,
+    ) -> Self {
         let mut files = tempfile::tempdir().expect("a temporary directory");
         let config_file = files.path().join("config.toml");
         fs::write(&config_file, config).expect("write the configuration");
@@ -114,7 +130,7 @@ impl Daemon {
             let started = Instant::now();
             let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("start wattprint");
             let mut daemon = Self { child, port, files, ready_after: Duration::ZERO };
-            if daemon.becomes_ready() {
+            if daemon.answers(is_enough) {
                 daemon.ready_after = started.elapsed();
                 return daemon;
             }
@@ -127,13 +143,13 @@ impl Daemon {
     }
 
     /// False if it ended.
-    fn becomes_ready(&mut self) -> bool {
+    fn answers(&mut self, is_enough: fn(u16) -> bool) -> bool {
         wait_for("/-/ready", PATIENCE, || {
             if self.child.try_wait().expect("wait").is_some() {
                 return Some(false);
             }
             let answer = http::get(self.port, "/-/ready", "");
-            answer.is_ok_and(|answer| answer.status == 200).then_some(true)
+            answer.is_ok_and(|answer| is_enough(answer.status)).then_some(true)
         })
     }
 

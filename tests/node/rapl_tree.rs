@@ -1,14 +1,18 @@
 //! A made-up /sys with a powercap tree that moves.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
 /// `max_energy_range_uj` of common Intel packages.
@@ -82,6 +86,17 @@ impl Tree {
         zone.write();
     }
 
+    /// Makes every read of a zone's counter hang, until the pipe lets go.
+    pub(crate) fn hang(&mut self, device: &str) -> Pipe {
+        let zone = self.zones.get_mut(device).expect(device);
+        zone.broken = true;
+        let (path, new) = (self.dir.path().join(format!("pipe-{device}")), zone.directory.join("new"));
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).expect("make a pipe");
+        fs::hard_link(&path, &new).expect("name it twice");
+        fs::rename(new, zone.directory.join("energy_uj")).expect("show it");
+        Pipe { path }
+    }
+
     /// Takes a zone away, as when its driver is unloaded; the hardware goes on counting.
     pub(crate) fn hide(&mut self, device: &str) {
         let away = self.dir.path().join(format!("away-{device}"));
@@ -95,6 +110,25 @@ impl Tree {
         let away = self.dir.path().join(format!("away-{device}"));
         fs::rename(away, &self.zones[device].directory).expect("bring the zone back");
         self.mend(device);
+    }
+}
+
+/// A pipe without a writer. Opening it waits for one, as reading a file waits whose driver hangs.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    path: PathBuf,
+}
+
+impl Pipe {
+    /// Lets go of whoever hangs on it, whose read finds nothing; false where nobody does.
+    pub(crate) fn lets_go(&self) -> bool {
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        match options.open(&self.path) {
+            Ok(_) => true,
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => false,
+            Err(error) => panic!("{}: {error}", self.path.display()),
+        }
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, PATIENCE, binary, free_port, run, signal};
+use crate::daemon::{Daemon, PATIENCE, free_port, run, signal};
 use crate::http;
+use crate::rapl_tree::{RANGE, Tree};
 use crate::wait_for;
+
+/// What the manager says that it waits for a sign of life.
+const WATCHDOG: Duration = Duration::from_secs(1);
 
 /// A process that doesn't outlive its test.
 struct Ended(Child);
@@ -37,7 +41,7 @@ impl Manager {
 
     fn environment(&self) -> Vec<(String, String)> {
         let path = self.directory.path().join("notify").display().to_string();
-        let pairs = [("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "1000000".to_owned())];
+        let pairs = [("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())];
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
@@ -46,6 +50,15 @@ impl Manager {
         let mut buffer = [0; 4096];
         let length = self.socket.recv(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
+    /// Asserts that none like these comes before the watchdog would have been served several times.
+    fn hears_none_of(&self, kinds: &[&str]) {
+        let begun = Instant::now();
+        while begun.elapsed() < WATCHDOG * 2 {
+            let message = self.message().unwrap_or_default();
+            assert!(!kinds.iter().any(|kind| message.contains(kind)), "{message}");
+        }
     }
 
     fn waits_for(&self, what: &str) -> String {
@@ -68,6 +81,73 @@ fn systemd_hears_of_the_start_the_progress_and_the_end() {
     let (ended, _) = daemon.end("TERM");
     assert_eq!(ended.code(), Some(0));
     manager.waits_for("STOPPING=1");
+}
+
+/// A node with one zone that can be made to hang.
+fn tree() -> Tree {
+    let mut tree = Tree::new();
+    tree.zone("intel-rapl:0", "package-0", 0, RANGE);
+    tree
+}
+
+/// Exit code and standard error of `wattprint health` with these options.
+fn health(port: u16, more: &[&str]) -> (Option<i32>, String) {
+    let listen = format!("--web.listen-address=:{port}");
+    let all = [&["health", "--config.file=/dev/null", &listen][..], more].concat();
+    let output = run(&all, &[]);
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn nothing_ends_the_start_before_the_first_snapshot_not_even_a_reload() {
+    let (manager, mut tree) = (Manager::new(), tree());
+    let pipe = tree.hang("intel-rapl:0");
+    let arguments = [&*tree.flag(), "--sample.interval=200ms"];
+    let daemon = Daemon::unready(&manager.environment(), "", &arguments);
+    signal(daemon.pid(), "HUP");
+    wait_for("the reload", PATIENCE, || daemon.log().contains("was read again").then_some(()));
+    manager.hears_none_of(&["READY", "RELOADING", "WATCHDOG", "STATUS"]);
+    assert_eq!(daemon.get("/-/ready").status, 503);
+    let (code, said) = health(daemon.port, &["--ready"]);
+    assert!(code == Some(1) && said.contains("503"), "{code:?}: {said}");
+    // The first snapshot has its time.
+    assert_eq!(health(daemon.port, &[]).0, Some(0));
+
+    tree.mend("intel-rapl:0");
+    assert!(pipe.lets_go(), "nothing hung");
+    let first = wait_for("a message", PATIENCE, || manager.message());
+    assert!(first.starts_with("READY=1"), "{first}");
+    assert_eq!(health(daemon.port, &["--ready"]).0, Some(0));
+
+    signal(daemon.pid(), "HUP");
+    let is_of_reload = |message: &String| message.contains("RELOADING=1") || message.contains("READY=1");
+    let next = || wait_for("a message", PATIENCE, || manager.message().filter(is_of_reload));
+    let begin = next();
+    let usec = begin.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    assert!(begin.contains("RELOADING=1") && usec.is_some_and(|usec| usec.parse::<u64>().is_ok()), "{begin}");
+    assert!(next().starts_with("READY=1"));
+    daemon.finish();
+}
+
+#[test]
+fn the_watchdog_hears_nothing_while_a_read_hangs() {
+    let (manager, mut tree) = (Manager::new(), tree());
+    let arguments = [&*tree.flag(), "--sample.interval=200ms"];
+    let daemon = Daemon::in_environment(&manager.environment(), "", &arguments);
+    manager.waits_for("WATCHDOG=1");
+    let pipe = tree.hang("intel-rapl:0");
+    wait_for("its illness", PATIENCE, || (daemon.get("/-/healthy").status == 503).then_some(()));
+    let (code, said) = health(daemon.port, &[]);
+    assert!(code == Some(1) && said.contains("last snapshot is"), "{said}");
+    // It still has something to show.
+    assert_eq!(daemon.get("/metrics").status, 200);
+    while manager.message().is_some() {}
+    manager.hears_none_of(&["WATCHDOG"]);
+    tree.mend("intel-rapl:0");
+    assert!(pipe.lets_go(), "nothing hung");
+    manager.waits_for("WATCHDOG=1");
+    assert_eq!(health(daemon.port, &[]).0, Some(0));
+    daemon.finish();
 }
 
 #[test]
@@ -97,19 +177,13 @@ fn sockets_of_systemd_are_served_on_and_others_are_refused() {
 #[test]
 fn health_tells_running_from_stopped_and_absent() {
     let daemon = Daemon::start(&[]);
-    let ask = |port: u16, more: &[&str]| {
-        let listen = format!("--web.listen-address=:{port}");
-        let all = [&["health", "--config.file=/dev/null", &listen][..], more].concat();
-        let output = binary().args(all).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    assert_eq!(ask(daemon.port, &[]).0, Some(0));
-    assert_eq!(ask(daemon.port, &["--ready"]).0, Some(0));
+    assert_eq!(health(daemon.port, &[]).0, Some(0));
+    assert_eq!(health(daemon.port, &["--ready"]).0, Some(0));
     signal(daemon.pid(), "STOP");
-    let (code, said) = ask(daemon.port, &["--timeout", "300ms"]);
+    let (code, said) = health(daemon.port, &["--timeout", "300ms"]);
     signal(daemon.pid(), "CONT");
     assert!(code == Some(1) && said.contains("no answer in time"), "{said}");
-    let (code, said) = ask(free_port(), &[]);
+    let (code, said) = health(free_port(), &[]);
     assert!(code == Some(1) && said.contains("refused") && said.lines().count() == 1, "{said}");
     daemon.finish();
 }
