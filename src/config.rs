@@ -68,7 +68,8 @@ pub struct Settings {
 pub struct Web {
     /// Addresses to listen on, as `host:port`; an empty host is every address of the machine.
     pub listen_address: Vec<String>,
-    /// Whether to serve on the sockets that systemd hands over, instead of those addresses.
+    /// Whether to refuse to start where systemd hands over no sockets. Those that it does hand over are served on in any
+    /// case, instead of those addresses.
     pub systemd_socket: bool,
     /// The path of the metrics.
     pub telemetry_path: String,

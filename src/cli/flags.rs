@@ -1,10 +1,11 @@
 //! Flags, named as exporters name them, and what they set.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::cli::carbon::CREDENTIALS;
 use crate::cli::{health, manual, quantity, when};
 use crate::config::{ConfigError, DEFAULT_FILE, Flag, Loaded, load};
 
@@ -81,12 +82,22 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("health")
                 .about("Ask the daemon of this machine whether it makes progress")
-                .after_help("Exit code: 0 if it does, 1 if not or if nobody answers.")
+                .after_help(
+                    "Where the configuration can't be used, which a running daemon may have refused, flags and the environment \
+                     say where it listens. Exit code: 0 if it does, 1 if not or if nobody answers, 2 if it was asked wrongly.",
+                )
                 .arg(
                     Arg::new("ready")
                         .long("ready")
                         .action(ArgAction::SetTrue)
                         .help("Ask whether it has something to show, instead"),
+                )
+                .arg(
+                    Arg::new("address")
+                        .long("address")
+                        .value_name("HOST:PORT")
+                        .value_parser(health::address)
+                        .help("Ask here [default: web.listen_address]"),
                 )
                 .arg(
                     Arg::new("timeout")
@@ -144,7 +155,7 @@ pub(super) fn command() -> Command {
                 .help("Address to listen on; can be given several times [default: :10125]"),
         )
         .arg(
-            switch("web.systemd-socket").help("Serve on the sockets of wattprint.socket, instead of addresses"),
+            switch("web.systemd-socket").help("Refuse to start without sockets of systemd; those that come are used anyway"),
         )
         .arg(switch("simulate").help("Make up a node's meters, for demos; every meter says so"));
     for (name, value, help) in VALUES {
@@ -304,7 +315,30 @@ pub(super) fn settings(
     matches: &ArgMatches,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
-    let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
+    let file = inner(matches).get_one::<PathBuf>("config.file").map(PathBuf::as_path);
+    load_with(matches, file, environment)
+}
+
+/// The settings of a daemon that runs by a configuration which can't be used any more, as far as flags and the environment
+/// tell.
+pub(super) fn settings_without_file(
+    matches: &ArgMatches,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, ConfigError> {
+    load_with(matches, Some(Path::new("/dev/null")), environment)
+}
+
+fn inner(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| inner)
+}
+
+fn load_with(
+    matches: &ArgMatches,
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, ConfigError> {
+    let uses_credentials = matches!(matches.subcommand_name(), None | Some("serve" | "relay"));
+    let matches = inner(matches);
     let mut flags: Vec<Flag> = Vec::new();
     let mut add = |name: &str, key: &str, values: Vec<String>| {
         flags.push(Flag { name: format!("--{name}"), key: key.to_owned(), values });
@@ -331,7 +365,12 @@ pub(super) fn settings(
     if matches.get_flag("simulate") {
         add("simulate", "simulate", vec![true.to_string()]);
     }
-    load(matches.get_one::<PathBuf>("config.file").map(PathBuf::as_path), environment, &flags)
+    let mut environment: Vec<_> = environment.into_iter().collect();
+    if !uses_credentials && !environment.iter().any(|(name, _)| name == CREDENTIALS) {
+        // Only the service has them; for others such a path stays as it is written.
+        environment.push((CREDENTIALS.into(), format!("${CREDENTIALS}").into()));
+    }
+    load(file, environment, &flags)
 }
 
 #[cfg(test)]

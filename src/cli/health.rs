@@ -1,5 +1,6 @@
 //! `wattprint health`: ask the daemon of this machine how it is. It touches no hardware and is over soon, for probes.
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use crate::cli::CliError;
 use crate::cli::serve::web_settings;
-use crate::config::Loaded;
+use crate::cli::{CliError, flags};
 use crate::sampler::Clock;
+use crate::web::{self, ListenAddress};
 
 /// More of an answer isn't read.
 const MAX_ANSWER: u64 = 16 * 1024;
@@ -27,15 +28,36 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// An address to ask at.
+///
+/// # Errors
+/// It isn't one.
+pub(super) fn address(text: &str) -> Result<ListenAddress, String> {
+    web::parse_listen(text).map_err(|error| error.to_string())
+}
+
 /// Asks at each listen address until one answers well; the error says what the first one said.
-pub(super) fn run(loaded: &Loaded, options: &ArgMatches, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    matches: &ArgMatches,
+    options: &ArgMatches,
+    environment: &[(OsString, OsString)],
+    out: &mut dyn Write,
+) -> Result<ExitCode, CliError> {
+    let listens = match options.get_one::<ListenAddress>("address") {
+        Some(address) => vec![address.clone()],
+        None => match flags::settings(matches, environment.to_vec()) {
+            Ok(loaded) => web_settings(&loaded)?.listen,
+            // The daemon goes on with what it read before.
+            Err(_) => web_settings(&flags::settings_without_file(matches, environment.to_vec())?)?.listen,
+        },
+    };
     let path = if options.get_flag("ready") { "/-/ready" } else { "/-/healthy" };
     let patience = options.get_one::<Duration>("timeout").copied().unwrap_or(Duration::from_secs(2));
     let clock = Clock::new()?;
     let end = clock.now().monotonic.saturating_add(patience);
     let left = || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero());
     let mut problem = None;
-    for listen in web_settings(loaded)?.listen {
+    for listen in listens {
         let addresses = match listen.reachable() {
             Ok(addresses) => addresses,
             Err(error) => {

@@ -16,6 +16,7 @@ use crate::carbon::pue::{self, PueSource};
 use crate::cli::carbon::{LiveSource, Work};
 use crate::config::{ProviderKind, Settings};
 use crate::journal::{Journal, JournalError, JournalWriter, KeptSeries, SourceKey};
+use crate::units::UnixTime;
 
 /// Where systemd wants a service's state (systemd.exec(5)); several directories have colons between.
 const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
@@ -61,6 +62,7 @@ impl Live {
     pub(super) fn replace(self, settings: &Settings, work: Work, is_same_pue: bool) -> Self {
         let Self { board, journal, keys: before, fetchers: old, clock, mut retired } = self;
         old.stop();
+        keep(journal.as_deref(), &before, &board, clock());
         let known = board.latest();
         for state in &known.sources {
             let counts = retired.entry((state.provider, Arc::clone(&state.zone))).or_default();
@@ -97,9 +99,22 @@ impl Live {
         Self { board, journal, keys, fetchers, clock, retired }
     }
 
-    /// Ends all that fetches.
+    /// Ends all that fetches, and keeps what was fetched.
     pub(super) fn stop(self) {
         self.fetchers.stop();
+        keep(self.journal.as_deref(), &self.keys, &self.board, (self.clock)());
+    }
+}
+
+/// Keeps what was fetched and, as each source is saved now and then only, may not be kept yet.
+fn keep(journal: Option<&Journal>, keys: &[SourceKey], board: &GridBoard, now: UnixTime) {
+    let Some(journal) = journal else { return };
+    let state = board.latest();
+    let fetched = keys.iter().zip(&state.sources).filter(|(_, source)| source.last_success.is_some());
+    for (key, source) in fetched {
+        if let Err(error) = journal.save_series(key, &source.series, now) {
+            warn!(%error, "grid data can't be kept; a restart will forget it");
+        }
     }
 }
 

@@ -47,6 +47,8 @@ enum CliError {
     Io(#[from] std::io::Error),
     #[error("the sampler ended unexpectedly; the log says why")]
     SamplerEnded,
+    #[error("the thread that rereads the configuration ended unexpectedly; the log says why")]
+    ReloaderEnded,
     /// An orchestrator starts the container anew, with what the host has now.
     #[error("the GPU driver can be used from a new container only: {0}")]
     NeedsNewContainer(String),
@@ -88,6 +90,10 @@ impl CliError {
                 Self::setting(origins, key, format!("{key} = {value:?}: {problem}"))
             }
             WebError::TelemetryPath { .. } => Self::setting(origins, "web.telemetry_path", error.to_string()),
+            // Starting again with the same unit wouldn't help.
+            WebError::NoSockets | WebError::Inherited { .. } => {
+                Self::setting(origins, "web.systemd_socket", error.to_string())
+            }
             other => Self::Web(other),
         }
     }
@@ -99,6 +105,7 @@ impl CliError {
             | Self::Web(_)
             | Self::Io(_)
             | Self::SamplerEnded
+            | Self::ReloaderEnded
             | Self::NeedsNewContainer(_)
             | Self::Json(_)
             | Self::NotWritten { .. }
@@ -142,13 +149,15 @@ pub fn run(
         }
         _ => {}
     }
+    if let Some(("health", options)) = matches.subcommand() {
+        return health::run(&matches, options, &environment, out).unwrap_or_else(|error| fail(err, &error));
+    }
     let loaded = match flags::settings(&matches, environment.clone()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(err, &error.into()),
     };
     let outcome = match matches.subcommand() {
         Some(("check", options)) => check::run(&loaded, options.get_flag("json"), out),
-        Some(("health", options)) => health::run(&loaded, options, out),
         Some(("regions", options)) => regions::run(&loaded, options, out),
         Some(("release-gpus", options)) => {
             let pid = options.get_one::<i32>("pid").copied();

@@ -1,14 +1,14 @@
 //! SIGHUP: reads the configuration again, with the flags and the environment of the start.
 //!
 //! All that a start would check is checked before anything changes, and that the credentials and the overhead's file can be
-//! read. A configuration that can't be used is refused: an error says why, and all goes on as before. Otherwise it is in
+//! read where the file names others than before. A configuration that can't be used is refused: an error says why, and all goes on as before. Otherwise it is in
 //! force at once, and nothing that was counted is lost. Some keys ([`RESTART`]) are heeded at a start only; where one of
 //! these was changed, a warning names it and the rest is taken, which counts as success. So are the keys of `carbon` where
 //! the counters would count other emissions than before (life cycle or direct), since one counter can't mix them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -118,6 +118,11 @@ impl Reloader {
         let _ = self.asks.send(start);
     }
 
+    /// Whether it isn't there any more, which only a bug in it can bring about.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
     /// Ends it and all that fetches and looks for names.
     pub(super) fn stop(self) {
         drop(self.asks);
@@ -142,7 +147,7 @@ impl Running {
         let mut loaded = reread()?;
         serve::web_settings(&loaded)?;
         let mut made = carbon::carbon(&loaded, self.purpose)?;
-        check_files(&loaded)?;
+        check_files(&loaded, &self.settings)?;
         let (mut settings, mut restart) = merged(&self.settings, &loaded.settings)?;
         let counts = counted(&made.pricer);
         let is_other = !self.counted.is_empty() && !counts.is_empty() && self.counted != counts;
@@ -256,18 +261,30 @@ fn pointer(key: &str) -> String {
     format!("/{}", key.replace('.', "/"))
 }
 
-/// Whether the files that the settings name can be used now.
-fn check_files(loaded: &Loaded) -> Result<(), CliError> {
+/// Whether the files that the settings name can be used now. One that was named before is waited for as at a start: to refuse
+/// all else for it would mend nothing.
+fn check_files(loaded: &Loaded, before: &Settings) -> Result<(), CliError> {
+    let were_named = |file: &PathBuf| {
+        let mut sources = before.carbon.source.iter();
+        sources.any(|source| {
+            source.token_file.as_ref() == Some(file) || source.password_file.as_ref() == Some(file)
+        })
+    };
     let credentials = std::env::var_os(CREDENTIALS).map(PathBuf::from);
     for (number, source) in loaded.settings.carbon.source.iter().enumerate() {
         let files = [("token_file", &source.token_file), ("password_file", &source.password_file)];
         for (name, file) in files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?))) {
+            if were_named(file) {
+                continue;
+            }
             SecretFile::new(file, credentials.as_deref())
                 .read()
                 .map_err(|error| carbon::wrong(loaded, number, name, &error.text))?;
         }
     }
-    if let Some((source, http)) = carbon::pue(loaded)?.filter(|(source, _)| source.is_file()) {
+    let is_same_pue = loaded.settings.carbon.pue_file == before.carbon.pue_file;
+    if let Some((source, http)) = carbon::pue(loaded)?.filter(|(source, _)| source.is_file() && !is_same_pue)
+    {
         let wrong = |error: crate::carbon::grid::FetchError| {
             let key = "carbon.pue_file";
             CliError::setting(&loaded.origins, key, format!("{key}: {error}"))

@@ -47,7 +47,8 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, reread: Reread) -> Result<(
     let log = start_log(settings);
     let web = web_settings(loaded)?;
     // Before any thread is there, since it changes the environment.
-    let handed_over = if settings.web.systemd_socket { Some(web::inherited()?) } else { None };
+    let handed_over =
+        web::inherited(settings.web.systemd_socket).map_err(|error| CliError::web(&loaded.origins, error))?;
     let Carbon { pricer, work } = carbon::carbon(loaded, purpose)?;
     let clock = Clock::new()?;
     let listeners = handed_over.map_or_else(|| web::bind(&web.listen), Ok)?;
@@ -133,6 +134,9 @@ async fn serve(
                 if sampler.is_finished() {
                     break Err(CliError::SamplerEnded);
                 }
+                if reloader.has_ended() {
+                    break Err(CliError::ReloaderEnded);
+                }
                 if let Some(snapshot) = snapshots.latest() {
                     pulse.tell(&snapshot, clock.now().monotonic);
                 }
@@ -153,7 +157,14 @@ async fn serve(
 /// Where the metrics are, for people.
 fn address(listeners: &[std::net::TcpListener], path: &str) -> String {
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
-    addresses.map(|address| format!("http://{address}{path}")).collect::<Vec<_>>().join(" ")
+    let mut shown: Vec<String> = addresses
+        .map(|address| match address.ip().is_unspecified() {
+            true => format!("http://localhost:{}{path}", address.port()),
+            false => format!("http://{address}{path}"),
+        })
+        .collect();
+    shown.dedup();
+    shown.join(" ")
 }
 
 async fn wait_for(thread: &JoinHandle<Ending>) {

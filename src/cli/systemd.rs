@@ -114,7 +114,10 @@ fn status(snapshot: &Snapshot, address: &str) -> String {
     let components = snapshot.components.iter();
     let mut parts: Vec<String> =
         components.map(|part| format!("{} {}", part.component.as_str(), part.quality.as_str())).collect();
-    if parts.is_empty() {
+    if !snapshot.config.is_accepted {
+        parts.insert(0, "the changed configuration is refused (see the log)".to_owned());
+    }
+    if snapshot.components.is_empty() {
         parts.push("no meters".to_owned());
     }
     if !snapshot.gpus.is_empty() {

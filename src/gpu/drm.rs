@@ -9,7 +9,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::gpu::{BackendFailure, Found, GpuBackend, GpuSettings, Search};
 
@@ -36,19 +35,17 @@ use share::SharedScanner;
 pub struct DrmBackend {
     sysfs: PathBuf,
     procfs: PathBuf,
-    interval: Duration,
     scanner: Arc<SharedScanner>,
 }
 
 impl DrmBackend {
     /// A backend for the sysfs and procfs of the settings. Nothing is read before the first search.
     pub fn new(settings: &GpuSettings) -> Self {
-        let (sysfs, procfs, interval) = (&settings.sysfs, &settings.procfs, settings.interval);
+        let (sysfs, procfs) = (&settings.sysfs, &settings.procfs);
         Self {
             sysfs: sysfs.clone(),
             procfs: procfs.clone(),
-            interval,
-            scanner: Arc::new(SharedScanner::new(procfs, sysfs, interval)),
+            scanner: Arc::new(SharedScanner::new(procfs, sysfs)),
         }
     }
 }
@@ -78,6 +75,6 @@ impl GpuBackend for DrmBackend {
 
     /// The next search gets a scanner of its own, so that one that hangs is left behind with its readers.
     fn forget(&mut self) {
-        self.scanner = Arc::new(SharedScanner::new(&self.procfs, &self.sysfs, self.interval));
+        self.scanner = Arc::new(SharedScanner::new(&self.procfs, &self.sysfs));
     }
 }

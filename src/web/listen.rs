@@ -108,8 +108,8 @@ pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, WebError> {
 /// run yet.
 ///
 /// # Errors
-/// [`WebError::NoSockets`] where there is none; [`WebError::Inherited`] for one that isn't a listening TCP socket.
-pub fn inherited() -> Result<Vec<TcpListener>, WebError> {
+/// [`WebError::NoSockets`] where there is none although `is_needed`; [`WebError::Inherited`] for one that isn't a listening TCP socket.
+pub fn inherited(is_needed: bool) -> Result<Option<Vec<TcpListener>>, WebError> {
     let mut handed_over = ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..handed_over.len() {
@@ -124,7 +124,10 @@ pub fn inherited() -> Result<Vec<TcpListener>, WebError> {
         }
         listeners.push(listener);
     }
-    if listeners.is_empty() { Err(WebError::NoSockets) } else { Ok(listeners) }
+    if listeners.is_empty() {
+        return if is_needed { Err(WebError::NoSockets) } else { Ok(None) };
+    }
+    Ok(Some(listeners))
 }
 
 fn bind_any(port: u16) -> io::Result<Vec<TcpListener>> {

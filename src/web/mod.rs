@@ -133,7 +133,7 @@ pub enum WebError {
     )]
     NoSockets,
     /// A socket from systemd that can't be served on.
-    #[error("web.systemd_socket: socket {number} of those that systemd handed over can't be used: {problem}")]
+    #[error("socket {number} of those that systemd handed over can't be used: {problem}")]
     Inherited {
         /// Its place, from 1.
         number: usize,

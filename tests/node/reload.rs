@@ -95,7 +95,7 @@ fn nothing_falls_and_no_thread_stays_over_fifty_reloads() {
     let mut before = daemon.scrape();
     for file in files.iter().cycle().take(50) {
         daemon.configure(file);
-        signal(daemon.pid(), "HUP");
+        reload(&daemon, DONE);
         let after = daemon.scrape();
         before.assert_never_falls(&after);
         before = after;
@@ -151,5 +151,21 @@ fn interval_and_log_level_change_and_other_keys_take_a_restart() {
     daemon.configure(&format!("{FAST}[carbon]\nzone = \"US-CA\"\n"));
     signal(daemon.pid(), "HUP");
     wait_for("the warning", PATIENCE, || daemon.log().contains("takes a restart: carbon.zone").then_some(()));
+    daemon.finish();
+}
+
+#[test]
+fn a_credential_that_is_missing_as_at_the_start_keeps_nothing_else_from_changing() {
+    let source = "[[carbon.source]]\nprovider = \"entsoe\"\nzone = \"FR\"\ntoken_file = \"/nowhere\"\n";
+    let file = |more: &str| format!("{FAST}[carbon]\nstartup_spread = \"1h\"\n{more}{source}");
+    let daemon = Daemon::modelled(&file(""), &[]);
+    daemon.configure(&file("pue = 1.5\n"));
+    reload(&daemon, DONE);
+    assert_close("taken", daemon.scrape().value("wattprint_pue_ratio", &[]), 1.5, 0.0);
+    // Another one must be there.
+    daemon.configure(&file("pue = 1.7\n").replace("/nowhere", "/nowhere-else"));
+    reload(&daemon, "the old one stays");
+    assert_close("refused", daemon.scrape().value("wattprint_pue_ratio", &[]), 1.5, 0.0);
+    assert!(daemon.log().contains("/nowhere-else"), "{}", daemon.log());
     daemon.finish();
 }

@@ -158,7 +158,7 @@ fn sockets_of_systemd_are_served_on_and_others_are_refused() {
     let port = free_port();
     let child = Command::new("python3")
         .args(["-c", script, &port.to_string(), env!("CARGO_BIN_EXE_wattprint")])
-        .args(["--config.file=/dev/null", "--web.systemd-socket"])
+        .args(["--config.file=/dev/null"])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -171,7 +171,26 @@ fn sockets_of_systemd_are_served_on_and_others_are_refused() {
 
     let output = run(&["--config.file=/dev/null", "--web.systemd-socket"], &[]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("wattprint.socket"), "{said}");
+    assert!(output.status.code() == Some(2) && said.contains("wattprint.socket"), "{said}");
+
+    let datagrams = script
+        .replace("socket.socket()", "socket.socket(type=socket.SOCK_DGRAM)")
+        .replace("s.listen(); ", "");
+    let output = Command::new("python3")
+        .args([
+            "-c",
+            &datagrams,
+            &port.to_string(),
+            env!("CARGO_BIN_EXE_wattprint"),
+            "--config.file=/dev/null",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && said.contains("socket 1") && said.contains("TCP only"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -183,7 +202,36 @@ fn health_tells_running_from_stopped_and_absent() {
     let (code, said) = health(daemon.port, &["--timeout", "300ms"]);
     signal(daemon.pid(), "CONT");
     assert!(code == Some(1) && said.contains("no answer in time"), "{said}");
+    // A file that the daemon would refuse, or has refused, doesn't make it ill.
+    daemon.configure("[carbon\n");
+    let file = format!("--config.file={}", daemon.config_file().display());
+    let address = format!("127.0.0.1:{}", daemon.port);
+    let listen = format!("--web.listen-address={address}");
+    for where_ in [&*listen, &*format!("--address={address}")] {
+        let output = run(&["health", &file, where_], &[]);
+        assert_eq!(output.status.code(), Some(0), "{where_}: {output:?}");
+    }
     let (code, said) = health(free_port(), &[]);
     assert!(code == Some(1) && said.contains("refused") && said.lines().count() == 1, "{said}");
     daemon.finish();
+}
+
+#[test]
+fn credentials_of_the_service_are_missed_by_nobody_else() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let source = "[[carbon.source]]\nprovider = \"entsoe\"\nzone = \"FR\"\n";
+    std::fs::write(file.path(), format!("{source}token_file = \"$CREDENTIALS_DIRECTORY/em\"\n")).unwrap();
+    let file = format!("--config.file={}", file.path().display());
+    let output = run(&["check", &file], &[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("$CREDENTIALS_DIRECTORY/em: not found") && said.contains("systemd-run"),
+        "{output:?}"
+    );
+    let output = run(&["release-gpus", &file, "--pid", "1"], &[]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("no running wattprint"), "{output:?}");
+    // The service itself says at the start what its unit lacks.
+    let output = run(&["serve", &file], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("LoadCredential="), "{output:?}");
 }

@@ -52,17 +52,20 @@ fn state_and_configuration_outlive_a_restart_and_an_upgrade() {
     machine.configure(GRID);
     machine.run(&["systemctl", "restart", "wattprint"]);
     until_intensity(&machine, 123.0);
+    // Sources are kept now and then only, but at the end in any case.
+    machine.write("/srv/grid/intensity", "456\n");
+    until_intensity(&machine, 456.0);
     // From here on the figure is in the state directory alone.
     machine.run(&["rm", "/srv/grid/intensity"]);
     machine.run(&["systemctl", "restart", "wattprint"]);
-    until_intensity(&machine, 123.0);
+    until_intensity(&machine, 456.0);
     let pid = machine.property("MainPID");
     machine.upgrade();
     let version = machine.run(&["dpkg-query", "--show", "--showformat", "${Version}", "wattprint"]);
     assert_eq!(version, Packages::NEXT_VERSION);
     machine.wait_until("ActiveState", "active");
     assert_ne!(machine.property("MainPID"), pid, "the old binary still runs");
-    until_intensity(&machine, 123.0);
+    until_intensity(&machine, 456.0);
     assert_eq!(machine.run(&["cat", "/etc/wattprint/config.toml"]), GRID.trim());
 }
 

@@ -112,7 +112,7 @@ fn the_capability_is_what_reads_the_counters_of_root() {
 fn the_tree_is_read_only_and_secrets_are_hidden() {
     let machine = Machine::serving("");
     machine
-        .shell("mkdir -p /home/ada /etc/ssh && echo containers >/home/ada/storage && echo key >/etc/ssh/key && mount -t tmpfs disk /mnt");
+        .shell("mkdir -p /home/ada /etc/ssh && echo containers >/home/ada/storage && echo key >/etc/ssh/key && echo tensor >/dev/shm/tensor && mount -t tmpfs disk /mnt");
     machine.run(&["systemctl", "restart", "wattprint"]);
     let pid = machine.property("MainPID");
     let inside = |script: &str| {
@@ -120,9 +120,9 @@ fn the_tree_is_read_only_and_secrets_are_hidden() {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     assert_eq!(inside("cat /home/ada/storage"), "containers");
-    assert_eq!(inside("cat /etc/shadow /etc/gshadow; cat /etc/ssh/key"), "");
+    assert_eq!(inside("cat /etc/shadow /etc/gshadow; cat /etc/ssh/key /dev/shm/tensor"), "");
     for path in
-        ["/etc/new", "/home/ada/new", "/usr/new", "/run/new", "/run/lock/new", "/var/lib/new", "/mnt/new"]
+        ["/etc/new", "/home/ada/new", "/usr/new", "/run/new", "/var/lib/new", "/mnt/new", "/dev/shm/new"]
     {
         assert_eq!(inside(&format!("touch {path} && echo written")), "", "{path}");
     }

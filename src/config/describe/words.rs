@@ -33,7 +33,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "web.systemd_socket",
-        "Serve on the sockets that systemd hands over (wattprint.socket) instead of listen_address.",
+        "Refuse to start without sockets of systemd (wattprint.socket). Those that it hands over are served on anyway, instead of listen_address.",
         "",
     ),
     ("web.telemetry_path", "Path of the metrics.", ""),

@@ -23,6 +23,9 @@ const MI300A: &str = "74a0";
 const NOBODY: u32 = 0;
 /// Utilisation and engine time are measured apart: this percentage in sight is as good as all.
 const COVERED: u128 = 80;
+/// The time between two readings while only one is known, and the least that it may be.
+const USUAL: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(100);
 /// What lets the daemon see all processes.
 const RIGHTS: &str = "grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: /proc/PID/fd of other users needs both";
 
@@ -41,6 +44,8 @@ pub(super) struct CardReader {
     card: Card,
     sysfs: PathBuf,
     scanner: Arc<SharedScanner>,
+    /// When it was read last, on the monotonic clock.
+    last: Option<Duration>,
     hwmon: Option<PathBuf>,
     source: Option<Source>,
     integrator: PowerIntegrator,
@@ -57,6 +62,7 @@ impl CardReader {
             card,
             sysfs: sysfs.to_path_buf(),
             scanner,
+            last: None,
             hwmon: None,
             source: None,
             integrator: PowerIntegrator::default(),
@@ -89,7 +95,9 @@ impl CardReader {
         if !is_asleep {
             self.read_state(&mut reading);
         }
-        let sample = self.scanner.sample(at);
+        let last = self.last.replace(at.monotonic);
+        let interval = last.map_or(USUAL, |last| at.monotonic.saturating_sub(last).max(SHORTEST));
+        let sample = self.scanner.sample(at, interval);
         self.read_use(sample.as_deref(), &mut reading);
         Ok(reading)
     }

@@ -17,9 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct SharedScanner {
     state: Mutex<State>,
     done: Condvar,
-    /// How old a scan may be to count as this tick's.
-    fresh: Duration,
-    wait: Duration,
 }
 
 #[derive(Debug)]
@@ -31,20 +28,20 @@ struct State {
 }
 
 impl SharedScanner {
-    pub(super) fn new(procfs: &Path, sysfs: &Path, interval: Duration) -> Self {
+    pub(super) fn new(procfs: &Path, sysfs: &Path) -> Self {
         let scanner = Some(Box::new(Scanner::new(procfs, sysfs)));
         Self {
             state: Mutex::new(State { scanner, sample: None, began: Tick::default() }),
             done: Condvar::new(),
-            fresh: interval / 2,
-            wait: (interval / 4).min(WAIT),
         }
     }
 
-    /// This tick's scan. An older one, or none, while another reader's scan hangs.
-    pub(super) fn sample(&self, now: Tick) -> Option<Arc<Sample>> {
+    /// This tick's scan for a reader whose last tick was `interval` ago: one that is younger than half of that. An older one,
+    /// or none, while another reader's scan hangs.
+    pub(super) fn sample(&self, now: Tick, interval: Duration) -> Option<Arc<Sample>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = |sample: &Arc<Sample>| now.monotonic.saturating_sub(sample.at.monotonic) < self.fresh;
+        let is_fresh =
+            |sample: &Arc<Sample>| now.monotonic.saturating_sub(sample.at.monotonic) < interval / 2;
         if state.sample.as_ref().is_some_and(is_fresh) {
             return state.sample.clone();
         }
@@ -52,7 +49,8 @@ impl SharedScanner {
             if now.monotonic.saturating_sub(state.began.monotonic) > PATIENCE {
                 return state.sample.clone();
             }
-            let waited = self.done.wait_timeout_while(state, self.wait, |state| state.scanner.is_none());
+            let wait = (interval / 4).min(WAIT);
+            let waited = self.done.wait_timeout_while(state, wait, |state| state.scanner.is_none());
             return waited.unwrap_or_else(PoisonError::into_inner).0.sample.clone();
         };
         state.began = now;

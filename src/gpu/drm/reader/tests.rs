@@ -17,7 +17,7 @@ impl Scans {
     fn new() -> Self {
         let (machine, _) = amd();
         let card = card::find(&machine.path("")).0.pop().unwrap();
-        let scanner = SharedScanner::new(&machine.path("proc"), &machine.path(""), Duration::from_secs(1));
+        let scanner = SharedScanner::new(&machine.path("proc"), &machine.path(""));
         let reader = CardReader::new(card, &machine.path(""), Arc::new(scanner));
         Self { reader, number: 0, _machine: machine }
     }
