@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 
+import pytest
 import yaml
-from conftest import OVERLAYS, PROGRAMS, VARIANTS, container, helm, kustomize
+from conftest import OVERLAYS, PROGRAMS, VARIANTS, container, helm, kustomize, only
 
 
 def scan(place):
@@ -38,3 +39,25 @@ def test_the_scan_finds_what_is_wrong(tmp_path):
     container(found)["securityContext"]["privileged"] = True
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump_all(found))
     assert "CKV_K8S_16" in {check for check, *_ in scan(tmp_path)[0]}
+
+
+# Sockets whose owner is as good as root on the node.
+SOCKETS = [
+    "/run/containerd/containerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/var/snap/microk8s/common/run/containerd.sock",
+    "/run/docker.sock",
+    "/run/docker/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+]
+
+
+@pytest.mark.parametrize("runtime", ["containerd", "k3s", "k0s", "microk8s", "docker", "storage"])
+def test_no_socket_of_a_runtime_is_mounted(runtime):
+    found = helm("default", f"host.runtimes={{{runtime}}}")
+    volumes = only(found, "DaemonSet")["spec"]["template"]["spec"]["volumes"]
+    paths = [volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume]
+    assert len(paths) > 3
+    assert not [(path, socket) for path in paths for socket in SOCKETS if socket.startswith(path.rstrip("/") + "/")]

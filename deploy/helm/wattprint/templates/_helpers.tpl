@@ -100,14 +100,17 @@ none
 {{- include "wattprint.toml" $config -}}
 {{- end -}}
 
-{{/* Directories of the node that are seen at the same place below /host, one a line. */}}
+{{/*
+Directories of the node that are seen at the same place below /host, one a line. Of containerd's state that of the bundles alone:
+beside it lies its socket, which would be as good as root for uid 0.
+*/}}
 {{- define "wattprint.hostDirectories" -}}
 {{- $known := dict
-  "containerd" (list "/run/containerd")
-  "k3s" (list "/run/k3s/containerd")
-  "k0s" (list "/run/k0s/containerd")
-  "microk8s" (list "/var/snap/microk8s/common/run/containerd")
-  "docker" (list "/var/lib/docker/containers" "/run/docker/containerd/daemon")
+  "containerd" (list "/run/containerd/io.containerd.runtime.v2.task")
+  "k3s" (list "/run/k3s/containerd/io.containerd.runtime.v2.task")
+  "k0s" (list "/run/k0s/containerd/io.containerd.runtime.v2.task")
+  "microk8s" (list "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task")
+  "docker" (list "/var/lib/docker/containers" "/run/docker/containerd/daemon/io.containerd.runtime.v2.task")
   "storage" (list "/var/lib/containers/storage" "/run/containers/storage") -}}
 {{- $paths := list (printf "%s/pod-resources" (trimSuffix "/" .Values.host.kubeletDir)) -}}
 {{- range .Values.host.runtimes }}{{ $paths = concat $paths (get $known .) }}{{ end -}}
