@@ -61,16 +61,24 @@ mkdir -p "$out/zsh" "$tree/usr/share/bash-completion/completions" "$tree/usr/sha
 doc=$tree/usr/share/doc/wattprint
 cargo cyclonedx --quiet --format json --target "$target" --override-filename wattprint-sbom
 rm -f tests/fake-nvml/wattprint-sbom.json
-install -D -m 0644 -t "$doc" wattprint-sbom.json README.md CHANGELOG.md data/LICENSE-MIT
+install -D -m 0644 -t "$doc" wattprint-sbom.json README.md data/LICENSE-MIT
+gzip -9 -n <CHANGELOG.md >"$doc/changelog.gz"
 mv wattprint-sbom.json "$out/wattprint-sbom.cdx.json"
 deploy/packages/licences.sh "$target" | gzip -9 -n >"$doc/crates-licences.gz"
 {
-  echo "wattprint is under the Apache License 2.0, which follows. The tables compiled into it have licences of their own, row by row:"
-  echo "https://github.com/wattprint/wattprint/blob/main/data/README.md. The texts of its crates' licences are in crates-licences.gz."
+  echo "Copyright 2026 The wattprint authors"
   echo
-  cat LICENSE
+  echo "wattprint is under the Apache License 2.0: on Debian /usr/share/common-licenses/Apache-2.0, elsewhere"
+  echo "/usr/share/licenses/wattprint/LICENSE. The tables compiled into it have licences of their own, row by row:"
+  echo "https://github.com/wattprint/wattprint/blob/main/data/README.md. The texts of its crates' licences are in crates-licences.gz."
 } >"$doc/copyright"
 chmod 0644 "$doc"/*
+
+# Debian wants one of its own form; what changed stands in the other.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+maintainer=$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)
+printf 'wattprint (%s-1) stable; urgency=medium\n\n  * What changed stands in changelog.gz.\n\n -- %s  %s\n' \
+  "$version" "$maintainer" "$(date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")" >"$out/changelog"
 
 cargo deb --quiet --no-build --no-strip --target "$target" --output "$out/"
 cargo generate-rpm --target "$target" --output "$out/"
