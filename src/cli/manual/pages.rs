@@ -20,9 +20,17 @@ const STATUS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("0", "The daemon is healthy."),
             ("1", "It isn't, or none answers; a line on standard error says why."),
+            ("2", "It was asked wrongly."),
         ],
     ),
-    ("release-gpus", &[("0", "The handles are gone."), ("1", "They aren't.")]),
+    (
+        "release-gpus",
+        &[
+            ("0", "The handles are gone."),
+            ("1", "They aren't."),
+            ("2", "The usage or the configuration is wrong."),
+        ],
+    ),
     (
         "when",
         &[

@@ -197,6 +197,20 @@ fn an_overhead_that_changes_in_a_tick_counts_from_then_on() {
 }
 
 #[test]
+fn what_was_drawn_before_a_reload_costs_what_it_cost_then() {
+    let mut priced = Priced::new(Market::default(), None);
+    priced.run_minutes(5);
+    let cheap = FactorSettings { intensity: Some(100.0), ..FactorSettings::default() };
+    let pricer = Pricer::new(resolve(&cheap).unwrap(), None, MAX_AGE, Market::default(), None);
+    let board = Arc::new(GridBoard::default());
+    // Half a minute after the last tick.
+    priced.node.sampler.prices.replace(pricer, Arc::clone(&board), at(330));
+    priced.run_minutes(5);
+    // 5.5 Wh at 500, 4.5 Wh at 100.
+    assert_close(priced.cpu().emissions.0, 3.2);
+}
+
+#[test]
 fn contracts_count_in_their_windows_only() {
     let cover = |share, intensity| Cover { share, intensity: GramsPerKwh(intensity) };
     let windows = vec![
