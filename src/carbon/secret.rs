@@ -54,8 +54,8 @@ impl SecretFile {
         let wrong = |what: &str| FetchError::new(FetchResult::File, format!("{}: {what}", self.0.display()));
         if self.0.is_relative() && !self.0.exists() {
             return Err(wrong(
-                "not found; where it is a credential of systemd's, only the service can read it (to try it: systemd-run \
-                 --pipe --property=LoadCredential=NAME:FILE wattprint check)",
+                "not found; a credential of systemd's needs LoadCredential=NAME:FILE in the unit, and only the service can \
+                 read it (to try it: systemd-run --pipe --property=LoadCredential=NAME:FILE wattprint check)",
             ));
         }
         let file = data_file::read(&self.0, MAX_BYTES).map_err(|error| match error.result {

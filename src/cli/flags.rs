@@ -84,7 +84,7 @@ pub(super) fn command() -> Command {
                 .about("Ask the daemon of this machine whether it makes progress")
                 .after_help(
                     "Where the configuration can't be used, which a running daemon may have refused, flags and the environment \
-                     say where it listens. Exit code: 0 if it does, 1 if not or if nobody answers, 2 if it was asked wrongly.",
+                     say where it listens; until a restart heeds another web.listen_address, --address does. Exit code: 0 if it does, 1 if not or if nobody answers, 2 if it was asked wrongly.",
                 )
                 .arg(
                     Arg::new("ready")
@@ -366,8 +366,10 @@ fn load_with(
         add("simulate", "simulate", vec![true.to_string()]);
     }
     let mut environment: Vec<_> = environment.into_iter().collect();
-    if !uses_credentials && !environment.iter().any(|(name, _)| name == CREDENTIALS) {
+    if !uses_credentials && !environment.iter().any(|(name, value)| name == CREDENTIALS && !value.is_empty())
+    {
         // Only the service has them; for others such a path stays as it is written.
+        environment.retain(|(name, _)| name != CREDENTIALS);
         environment.push((CREDENTIALS.into(), format!("${CREDENTIALS}").into()));
     }
     load(file, environment, &flags)

@@ -43,13 +43,20 @@ pub(super) fn run(
     environment: &[(OsString, OsString)],
     out: &mut dyn Write,
 ) -> Result<ExitCode, CliError> {
-    let listens = match options.get_one::<ListenAddress>("address") {
-        Some(address) => vec![address.clone()],
-        None => match flags::settings(matches, environment.to_vec()) {
-            Ok(loaded) => web_settings(&loaded)?.listen,
-            // The daemon goes on with what it read before.
-            Err(_) => web_settings(&flags::settings_without_file(matches, environment.to_vec())?)?.listen,
-        },
+    let configured = |loaded| Ok::<_, CliError>(web_settings(&loaded)?.listen);
+    let (listens, refused) = match options.get_one::<ListenAddress>("address") {
+        Some(address) => (vec![address.clone()], None),
+        None => {
+            let settings = flags::settings(matches, environment.to_vec());
+            match settings.map_err(CliError::from).and_then(configured) {
+                Ok(listens) => (listens, None),
+                // The daemon goes on with what it read before.
+                Err(refused) => {
+                    let settings = flags::settings_without_file(matches, environment.to_vec())?;
+                    (configured(settings)?, Some(refused))
+                }
+            }
+        }
     };
     let path = if options.get_flag("ready") { "/-/ready" } else { "/-/healthy" };
     let patience = options.get_one::<Duration>("timeout").copied().unwrap_or(Duration::from_secs(2));
@@ -75,7 +82,11 @@ pub(super) fn run(
             }
         }
     }
-    Err(CliError::Unhealthy(problem.unwrap_or_else(|| "no listen address is configured".to_owned())))
+    let problem = problem.unwrap_or_else(|| "no listen address is configured".to_owned());
+    Err(CliError::Unhealthy(match refused {
+        Some(refused) => format!("{problem}; the configuration can't be used: {refused}"),
+        None => problem,
+    }))
 }
 
 /// The first line of a good answer; the error says in one line why there is none.

@@ -99,10 +99,10 @@ impl Live {
         Self { board, journal, keys, fetchers, clock, retired }
     }
 
-    /// Ends all that fetches, and keeps what was fetched.
+    /// Keeps what was fetched, and ends all that fetches.
     pub(super) fn stop(self) {
-        self.fetchers.stop();
         keep(self.journal.as_deref(), &self.keys, &self.board, (self.clock)());
+        self.fetchers.stop();
     }
 }
 

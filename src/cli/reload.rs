@@ -1,9 +1,9 @@
 //! SIGHUP: reads the configuration again, with the flags and the environment of the start.
 //!
-//! All that a start would check is checked before anything changes, and that the credentials and the overhead's file can be
-//! read where the file names others than before. A configuration that can't be used is refused: an error says why, and all goes on as before. Otherwise it is in
-//! force at once, and nothing that was counted is lost. Some keys ([`RESTART`]) are heeded at a start only; where one of
-//! these was changed, a warning names it and the rest is taken, which counts as success. So are the keys of `carbon` where
+//! All that a start would check is checked before anything changes, and that credentials and a PUE file that weren't named
+//! before can be read. A configuration that can't be used is refused: an error says why, and all goes on as before. Otherwise
+//! it is in force at once, and nothing that was counted is lost. Some keys ([`RESTART`]) are heeded at a start only; where one
+//! of these was changed, a warning names it and the rest is taken, which counts as success. So are the keys of `carbon` where
 //! the counters would count other emissions than before (life cycle or direct), since one counter can't mix them.
 
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ use crate::sampler::{Order, Renewal};
 use crate::units::Watts;
 
 /// How long the end of everything may take.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keys and tables that take a restart; all others are in force at once.
 const RESTART: &[&str] = &[

@@ -16,8 +16,10 @@ use crate::workloads::pid_namespace;
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(30);
-/// In so many ticks after the start they are looked at every time, as not everything is found in the first.
-const FIRST_TICKS: u64 = 5;
+/// For so long after the start they are looked at in every tick, as not everything is found in the first; then the log is told.
+const SETTLED: Duration = Duration::from_secs(10);
+/// The kubelet is asked at the start; whoever has it answers within this time.
+const ANSWERED: Duration = Duration::from_secs(1);
 /// PCI vendor of NVIDIA, and the class of display controllers, as sysfs has them (PCI Code and ID Assignment).
 const NVIDIA: &str = "0x10de";
 const DISPLAY_CLASS: &str = "0x03";
@@ -31,6 +33,7 @@ pub(super) struct Setup {
     looks_for_gpus: bool,
     looks_for_pod_resources: bool,
     has_nvidia_device: bool,
+    begun: Option<Duration>,
     looked_at: Option<Duration>,
     in_files: Vec<SetupProblem>,
     told: Vec<SetupProblem>,
@@ -44,16 +47,17 @@ impl Setup {
             procfs: path.procfs.clone(),
             rootfs: path.rootfs.clone(),
             looks_for_gpus: settings.collector.nvml && !settings.simulate,
-            looks_for_pod_resources: settings.collector.podresources,
+            looks_for_pod_resources: settings.collector.podresources && !settings.simulate,
             has_nvidia_device: false,
+            begun: None,
             looked_at: None,
             in_files: Vec::new(),
             told: Vec::new(),
         }
     }
 
-    fn is_due(&self, now: Duration, sequence: u64) -> bool {
-        sequence <= FIRST_TICKS || self.looked_at.is_none_or(|at| now.saturating_sub(at) >= PERIOD)
+    fn is_due(&self, now: Duration, age: Duration) -> bool {
+        age < SETTLED || self.looked_at.is_none_or(|at| now.saturating_sub(at) >= PERIOD)
     }
 
     /// Tells the log what is new.
@@ -80,7 +84,8 @@ impl Sampler {
         collectors: &[CollectorStatus],
         gpus: &GpuTick,
     ) -> Vec<SetupProblem> {
-        if self.setup.is_due(now, self.sequence) {
+        let age = now.saturating_sub(*self.setup.begun.get_or_insert(now));
+        if self.setup.is_due(now, age) {
             self.setup.looked_at = Some(now);
             self.setup.in_files = self.problems_in_files();
             self.setup.has_nvidia_device =
@@ -88,7 +93,9 @@ impl Sampler {
         }
         let mut problems = self.setup.in_files.clone();
         let of = |name: &str| collectors.iter().find(|status| status.collector == name);
-        if self.setup.has_nvidia_device && of("nvml").is_some_and(|status| !status.success) {
+        // It knows a remedy where driver or library fail; not while it is released, begins, or has lost a card.
+        let fails = |status: &CollectorStatus| !status.success && status.remedy.is_some();
+        if self.setup.has_nvidia_device && of("nvml").is_some_and(fails) {
             problems.push(SetupProblem::GpuDriver);
         }
         let reason = of(kubernetes::NAME).and_then(|status| status.last_error.as_deref());
@@ -97,14 +104,14 @@ impl Sampler {
         }
         let has_pods = || self.names.live().any(|(_, owner, ..)| is_of_a_pod(owner));
         if self.setup.looks_for_pod_resources
+            && age >= ANSWERED
             && of("podresources").is_none()
             && !gpus.devices.is_empty()
             && has_pods()
         {
             problems.push(SetupProblem::PodResources);
         }
-        // What is slow to answer isn't missing yet.
-        if self.sequence > FIRST_TICKS {
+        if age >= SETTLED {
             self.setup.tell(&problems);
         }
         problems

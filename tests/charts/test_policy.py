@@ -58,6 +58,6 @@ SOCKETS = [
 def test_no_socket_of_a_runtime_is_mounted(runtime):
     found = helm("default", f"host.runtimes={{{runtime}}}")
     volumes = only(found, "DaemonSet")["spec"]["template"]["spec"]["volumes"]
-    paths = [volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume]
+    paths = [volume["hostPath"]["path"].replace("/var/run", "/run") for volume in volumes if "hostPath" in volume]
     assert len(paths) > 3
-    assert not [(path, socket) for path in paths for socket in SOCKETS if socket.startswith(path.rstrip("/") + "/")]
+    assert not [(path, socket) for path in paths for socket in SOCKETS if f"{socket}/".startswith(path.rstrip("/") + "/")]

@@ -203,14 +203,19 @@ fn health_tells_running_from_stopped_and_absent() {
     signal(daemon.pid(), "CONT");
     assert!(code == Some(1) && said.contains("no answer in time"), "{said}");
     // A file that the daemon would refuse, or has refused, doesn't make it ill.
-    daemon.configure("[carbon\n");
     let file = format!("--config.file={}", daemon.config_file().display());
     let address = format!("127.0.0.1:{}", daemon.port);
     let listen = format!("--web.listen-address={address}");
-    for where_ in [&*listen, &*format!("--address={address}")] {
-        let output = run(&["health", &file, where_], &[]);
-        assert_eq!(output.status.code(), Some(0), "{where_}: {output:?}");
+    for text in ["[carbon\n", "[web]\ntelemetry_path = \"x\"\n"] {
+        daemon.configure(text);
+        for place in [&*listen, &*format!("--address={address}")] {
+            let output = run(&["health", &file, place], &[]);
+            assert_eq!(output.status.code(), Some(0), "{place}: {output:?}");
+        }
     }
+    let output = run(&["health", &file, &format!("--web.listen-address=:{}", free_port())], &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("web.telemetry_path"), "{said}");
     let (code, said) = health(free_port(), &[]);
     assert!(code == Some(1) && said.contains("refused") && said.lines().count() == 1, "{said}");
     daemon.finish();

@@ -121,9 +121,16 @@ fn the_tree_is_read_only_and_secrets_are_hidden() {
     };
     assert_eq!(inside("cat /home/ada/storage"), "containers");
     assert_eq!(inside("cat /etc/shadow /etc/gshadow; cat /etc/ssh/key /dev/shm/tensor"), "");
-    for path in
-        ["/etc/new", "/home/ada/new", "/usr/new", "/run/new", "/var/lib/new", "/mnt/new", "/dev/shm/new"]
-    {
+    for path in [
+        "/etc/new",
+        "/home/ada/new",
+        "/usr/new",
+        "/run/new",
+        "/run/lock/new",
+        "/var/lib/new",
+        "/mnt/new",
+        "/dev/shm/new",
+    ] {
         assert_eq!(inside(&format!("touch {path} && echo written")), "", "{path}");
     }
     assert_eq!(inside("touch /var/lib/wattprint/new && echo written"), "written");

@@ -33,9 +33,7 @@ fn what_goes_is_told_and_what_comes_back_is_not() {
 #[test]
 fn files_are_looked_at_now_and_then() {
     let mut node = whole();
-    for _ in 0..FIRST_TICKS {
-        node.tick(1);
-    }
+    node.tick(SETTLED.as_secs());
     fs::remove_file(node.dir.path().join("proc/1/stat")).unwrap();
     assert_eq!(node.tick(1).setup_problems, []);
     assert_eq!(node.tick(PERIOD.as_secs()).setup_problems, [SetupProblem::HiddenProcesses]);
@@ -70,6 +68,10 @@ fn a_device_of_nvidias_without_a_driver_is_told() {
     assert_eq!(node.tick(1).setup_problems, []);
     write(node.dir.path(), &format!("{device}/class"), "0x030200\n");
     assert_eq!(node.tick(1).setup_problems, [SetupProblem::GpuDriver]);
+    // What was given back on purpose isn't missing.
+    node.sampler.gpus.release();
+    assert_eq!(node.tick(1).setup_problems, []);
+    node.sampler.gpus.resume();
     // A VM has it.
     symlink("../../../drivers/vfio-pci", node.dir.path().join(device).join("driver")).unwrap();
     assert_eq!(node.tick(1).setup_problems, []);
