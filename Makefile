@@ -45,7 +45,8 @@ test-gpu: tools
 test-image: tools-image charts-venv
 	$(IMAGE)/venv/bin/hadolint Dockerfile
 	tests/image/bases.sh $(IMAGE)
-	$(CHARTS)/bin/helm template wattprint deploy/helm/wattprint --namespace wattprint > $(IMAGE)/rendered.yaml
+	$(CHARTS)/bin/helm template wattprint deploy/helm/wattprint --namespace wattprint --set host.runtimes={storage} \
+	  > $(IMAGE)/rendered.yaml
 	$(CARGO) test --locked --test image -- --ignored --nocapture
 
 tools-image: TEST_TOOLS += buildah:buildah debootstrap:debootstrap

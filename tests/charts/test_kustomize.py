@@ -12,9 +12,9 @@ ALIKE = {
     "overlays/gpu-operator": [*GPU_NODES, "gpu.nvidia.runtimeClassName=nvidia"],
     "overlays/bare-driver": [*GPU_NODES, "gpu.nvidia.cdi=true"],
     "overlays/no-gpu": ["gpu.nvidia.enabled=false"],
-    "overlays/gke": ["host.runtimes={containerd}", "priorityClass.create=false",
+    "overlays/gke": ["priorityClass.create=false",
                      "gpu.nvidia.libraryDir=/home/kubernetes/bin/nvidia/lib64"],
-    "overlays/openshift": ["host.runtimes={storage}", "openshift.enabled=true"],
+    "overlays/openshift": ["openshift.enabled=true"],
 }
 # The part of a document that works.
 WORKING = {"ClusterRole": "rules", "ClusterRoleBinding": "subjects", "PriorityClass": "value", "Service": "spec",
