@@ -27,7 +27,7 @@ pub(super) fn names(settings: &Settings, at_work: &[&str], snapshot: &Snapshot) 
     ];
     let mut findings = Vec::new();
     let rootfs = &settings.path.rootfs;
-    if !rootfs.is_dir() {
+    if snapshot.setup_problems.contains(&SetupProblem::Rootfs) {
         findings.push(super::findings::no_directory("rootfs", rootfs, "/"));
     }
     for (name, is_on) in collectors {
@@ -90,8 +90,8 @@ fn count(snapshot: &Snapshot, kind: OwnerKind, noun: &str) -> Option<Finding> {
         Finding::bad(
             noun,
             text,
-            "the others are shown by their ids; in a container mount the host's root read-only and point \
-             --path.rootfs at it, and see docs/names.md for who can tell names",
+            "the others are shown by their ids; docs/names.md says who can tell names, and which directories of the \
+             host to mount read-only below --path.rootfs in a container",
         )
     })
 }
