@@ -93,6 +93,12 @@ pub(super) fn command() -> Command {
                         .help("Ask whether it has something to show, instead"),
                 )
                 .arg(
+                    Arg::new("all")
+                        .long("all")
+                        .action(ArgAction::SetTrue)
+                        .help("Ask at every address that the name has, instead of until one answers well"),
+                )
+                .arg(
                     Arg::new("address")
                         .long("address")
                         .value_name("HOST:PORT")
@@ -105,7 +111,7 @@ pub(super) fn command() -> Command {
                         .value_name("DURATION")
                         .value_parser(health::timeout)
                         .default_value("2s")
-                        .help("How long the answer may take"),
+                        .help("How long the answer may take, or with --all all of them"),
                 ),
         )
         .subcommand(

@@ -15,6 +15,11 @@ use crate::web::{self, ListenAddress};
 
 /// More of an answer isn't read.
 const MAX_ANSWER: u64 = 16 * 1024;
+/// More of those that don't answer well aren't named.
+const MAX_NAMED: usize = 10;
+
+/// The time that is left for answers; absent when there is none.
+type Left<'a> = dyn Fn() -> Option<Duration> + 'a;
 
 /// A time that the answer may take.
 ///
@@ -36,7 +41,7 @@ pub(super) fn address(text: &str) -> Result<ListenAddress, String> {
     web::parse_listen(text).map_err(|error| error.to_string())
 }
 
-/// Asks at each listen address until one answers well; the error says what the first one said.
+/// Asks at each listen address until one answers well, or with `--all` at every address of each.
 pub(super) fn run(
     matches: &ArgMatches,
     options: &ArgMatches,
@@ -63,6 +68,22 @@ pub(super) fn run(
     let clock = Clock::new()?;
     let end = clock.now().monotonic.saturating_add(patience);
     let left = || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero());
+    let asked =
+        if options.get_flag("all") { ask_all(&listens, path, &left) } else { ask_one(&listens, path, &left) };
+    match asked {
+        Ok(said) => {
+            writeln!(out, "{said}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problem) => Err(CliError::Unhealthy(match refused {
+            Some(refused) => format!("{problem}; the configuration can't be used: {refused}"),
+            None => problem,
+        })),
+    }
+}
+
+/// What the first that answers well says; the error says what the first one said.
+fn ask_one(listens: &[ListenAddress], path: &str, left: &Left<'_>) -> Result<String, String> {
     let mut problem = None;
     for listen in listens {
         let addresses = match listen.reachable() {
@@ -73,24 +94,37 @@ pub(super) fn run(
             }
         };
         for address in addresses {
-            match ask(address, path, &left) {
-                Ok(said) => {
-                    writeln!(out, "{said}")?;
-                    return Ok(ExitCode::SUCCESS);
-                }
+            match ask(address, path, left) {
+                Ok(said) => return Ok(said),
                 Err(why) => drop(problem.get_or_insert(format!("http://{address}{path}: {why}"))),
             }
         }
     }
-    let problem = problem.unwrap_or_else(|| "no listen address is configured".to_owned());
-    Err(CliError::Unhealthy(match refused {
-        Some(refused) => format!("{problem}; the configuration can't be used: {refused}"),
-        None => problem,
-    }))
+    Err(problem.unwrap_or_else(|| "no listen address is configured".to_owned()))
+}
+
+/// How many answer well, where all do: a name may stand for many daemons. The error names those that don't.
+fn ask_all(listens: &[ListenAddress], path: &str, left: &Left<'_>) -> Result<String, String> {
+    let mut asked: usize = 0;
+    let mut problems = Vec::new();
+    for listen in listens {
+        let addresses = listen.reachable().map_err(|error| format!("{listen}: {error}"))?;
+        asked = asked.saturating_add(addresses.len());
+        problems.extend(addresses.into_iter().filter_map(|address| {
+            ask(address, path, left).err().map(|why| format!("http://{address}{path}: {why}"))
+        }));
+    }
+    if problems.is_empty() {
+        return Ok(format!("{asked} of {asked} answer well"));
+    }
+    let more = problems.len().saturating_sub(MAX_NAMED);
+    let named = problems.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
+    Err(format!("{} of {asked} don't answer well: {named}{rest}", problems.len()))
 }
 
 /// The first line of a good answer; the error says in one line why there is none.
-fn ask(address: SocketAddr, path: &str, left: &dyn Fn() -> Option<Duration>) -> Result<String, String> {
+fn ask(address: SocketAddr, path: &str, left: &Left<'_>) -> Result<String, String> {
     let late = || "no answer in time".to_owned();
     let why = |error: std::io::Error| match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused: no daemon listens here".to_owned(),

@@ -2,6 +2,7 @@
 
 mod carbon;
 mod check;
+mod confine;
 mod flags;
 mod health;
 mod live;

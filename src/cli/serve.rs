@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::carbon::fetch;
 use crate::cli::carbon::{self, Carbon, Purpose};
+use crate::cli::confine::confine;
 use crate::cli::live::Live;
 use crate::cli::reload::{self, LogHandle, Reloader, Reread, Running};
 use crate::cli::systemd::{Notifier, Pulse};
@@ -45,6 +46,7 @@ pub(super) fn run(loaded: &Loaded, purpose: Purpose, reread: Reread) -> Result<(
         signal(SignalKind::hangup())?
     };
     let log = start_log(settings);
+    confine();
     let web = web_settings(loaded)?;
     // Before any thread is there, since it changes the environment.
     let handed_over =

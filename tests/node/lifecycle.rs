@@ -37,6 +37,34 @@ fn it_is_ready_in_two_seconds_and_a_signal_ends_it_in_two() {
     }
 }
 
+/// A line of a status file of procfs.
+fn status_line(path: &str, key: &str) -> String {
+    let status = fs::read_to_string(path).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {key} in {path}")).trim().to_owned()
+}
+
+#[test]
+fn every_thread_gives_up_system_calls_where_there_are_capabilities_to_steal() {
+    let filters = |path: &str| status_line(path, "Seccomp_filters").parse::<u32>().unwrap();
+    let before = filters("/proc/self/status");
+    let nothing_to_steal: &[&str] = &["setpriv", "--bounding-set=-all"];
+    for wrapper in [&[], nothing_to_steal] {
+        let daemon = Daemon::wrapped(wrapper, &[], "", &[]);
+        let process = format!("/proc/{}", daemon.pid());
+        let has_capabilities = status_line(&format!("{process}/status"), "CapPrm") != "0000000000000000";
+        let threads = fs::read_dir(format!("{process}/task")).unwrap();
+        let found: Vec<u32> =
+            threads.map(|thread| filters(&format!("{}/status", thread.unwrap().path().display()))).collect();
+        assert!(found.len() > 1, "{found:?}");
+        assert!(found.iter().all(|&now| now == before + u32::from(has_capabilities)), "{found:?}");
+        daemon.finish();
+        if !has_capabilities {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_signal_ends_it_before_the_first_snapshot() {
     let port = free_port();
