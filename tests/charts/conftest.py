@@ -29,10 +29,10 @@ def call(program, *arguments, succeeds=True):
 
 @functools.cache
 def helm(variant="default", *arguments, version="1.37", chart=CHART):
-    """The chart's documents with the values of a file in ci/ and those of `--set`."""
+    """The chart's documents with the values of a file in ci/ and those of `--set`, or of another option where it is named."""
     values = CHART / f"ci/{variant}-values.yaml"
     text = call("helm", "template", "wattprint", str(chart), "--namespace=wattprint", f"--kube-version={version}",
-                f"--values={values}", *(f"--set={each}" for each in arguments))
+                f"--values={values}", *(each if each.startswith("--") else f"--set={each}" for each in arguments))
     return documents(text)
 
 

@@ -40,6 +40,15 @@ def test_budgets_are_as_in_the_example():
     assert [example["rules"][index] for index in (0, 2, 3)] == group["rules"]
 
 
+@pytest.mark.parametrize("grams", [0.5, 1234567, 12345678901])
+def test_a_budget_is_as_large_as_it_is_said(grams, tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text(f"budgets: {{nodes: [{{name: a, grams: {grams}}}]}}")
+    [made] = of_kind(documents(call("helm", "template", "wattprint", str(CHART), f"--values={values}")), "PrometheusRule")
+    [rule] = made["spec"]["groups"][0]["rules"]
+    assert float(rule["expr"].removeprefix("vector(").removesuffix(")")) == grams
+
+
 def test_dashboards_are_those_of_the_files():
     made = [each for each in of_kind(helm("gpu-operator"), "ConfigMap") if "config.toml" not in each["data"]]
     assert {name: text for each in made for name, text in each["data"].items()} == DASHBOARDS

@@ -9,7 +9,8 @@ GPU_NODES = ["gpu.nodesOnly=true", "gpu.nodeLabels.amd\\.com/gpu\\.present=null"
 # The values with which the chart makes what an overlay makes.
 ALIKE = {
     "base": [],
-    "overlays/gpu-operator": [*GPU_NODES, "gpu.nvidia.runtimeClassName=nvidia"],
+    "overlays/gpu-operator": [*GPU_NODES, "gpu.nvidia.runtimeClassName=nvidia",
+                              "--set-string=nodeSelector.nvidia\\.com/gpu\\.deploy\\.dcgm-exporter=true"],
     "overlays/bare-driver": [*GPU_NODES, "gpu.nvidia.cdi=true"],
     "overlays/no-gpu": ["gpu.nvidia.enabled=false"],
     "overlays/gke": ["priorityClass.create=false",
@@ -84,6 +85,11 @@ def test_components_make_what_the_chart_makes(with_components):
     assert template(with_components) == template(newer)
     assert template(with_components) != template(chart("base"))
     assert only(with_components, "PodMonitor")["spec"] == only(newer, "PodMonitor")["spec"]
+    openshift = helm("openshift")
+    assert only(with_components, "Role")["rules"] == only(openshift, "Role")["rules"]
+    for part in ("subjects", "roleRef"):
+        assert only(with_components, "RoleBinding")[part] == only(openshift, "RoleBinding")[part]
+    assert only(with_components, "Namespace")["metadata"]["labels"]["openshift.io/cluster-monitoring"] == "true"
 
 
 def test_the_namespace_lets_the_pods_in():

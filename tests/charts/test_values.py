@@ -42,6 +42,12 @@ REFUSED = [
     ("budgets.nodes[0].name=x", "'/budgets/nodes/0': missing property 'grams'"),
     ("budgets.nodes[0].name=x,budgets.nodes[0].grams=0", "'/budgets/nodes/0/grams': exclusiveMinimum: got 0, want 0"),
     ("extraArgs[0]=serve", "'/extraArgs/0': 'serve' does not match pattern '^--'"),
+    ("extraArgs[0]=--path.sysfs=/x", "extraArgs: --path.sysfs=/x is set by the chart"),
+    ("extraArgs[0]=--web.listen-address=:1", "see port"),
+    ("podLabels.app\\.kubernetes\\.io/name=x", "podLabels: app.kubernetes.io/name is set by the chart"),
+    ("commonLabels.app\\.kubernetes\\.io/component=x", "commonLabels: app.kubernetes.io/component is set by the chart"),
+    ("commonLabels.a=x,podLabels.a=y", "podLabels: a is one of commonLabels"),
+    ("openshift.clusterMonitoring=true", "set openshift.enabled"),
     ("extraEnv[0].name=A,extraEnv[0].value=1", "'/extraEnv/0/value': got number, want string"),
     ("relay.enabled=true", "relay.config.carbon.source: a relay without sources"),
     (f"{RELAY},config.carbon.source[0].provider=rte", "move these to relay.config.carbon.source"),
@@ -95,7 +101,7 @@ def test_the_test_pods_ask_the_services():
         pods = of_kind(helm(variant), "Pod")
         services = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in of_kind(helm(variant), "Service")}
         asked = [each["spec"]["containers"][0]["args"][-1] for each in pods]
-        assert sorted(asked) == sorted(f"--web.listen-address={name}:{port}" for name, port in services.items())
+        assert sorted(asked) == sorted(f"--address={name}:{port}" for name, port in services.items())
 
 
 def test_rights_are_those_that_the_source_needs():
@@ -132,6 +138,38 @@ def test_a_relay_alone_gets_the_credentials():
     config = only(helm("relay"), "ConfigMap", "power")["data"]["config.toml"]
     service = only(helm("relay"), "Service", "power-relay")
     assert f'url = "http://power-relay.wattprint:{service["spec"]["ports"][0]["port"]}"' in config
+
+
+def test_a_relay_and_the_tests_have_no_rights():
+    for variant in VARIANTS:
+        accounts = {each["metadata"]["name"] for each in of_kind(helm(variant), "ServiceAccount")}
+        daemon = only(helm(variant), "DaemonSet")["spec"]["template"]["spec"]["serviceAccountName"]
+        for each in of_kind(helm(variant), "Deployment"):
+            relay = each["spec"]["template"]["spec"]
+            assert relay["serviceAccountName"] in accounts - {daemon} and relay["automountServiceAccountToken"] is False
+            bound = [subject["name"] for binding in of_kind(helm(variant), "ClusterRoleBinding") for subject in binding["subjects"]]
+            assert bound == [daemon]
+        assert all("serviceAccountName" not in each["spec"] for each in of_kind(helm(variant), "Pod"))
+
+
+def test_openshift_gives_uids_to_those_that_need_none():
+    fixed = {"runAsUser", "runAsGroup", "fsGroup"}
+    for given, is_fixed in [("openshift.enabled=true", False), ("openshift.enabled=false", True)]:
+        found = helm("relay", given)
+        relay = only(found, "Deployment")["spec"]["template"]["spec"]["securityContext"]
+        tests = [each["spec"]["securityContext"] for each in of_kind(found, "Pod")]
+        assert len(tests) == 2
+        assert bool(fixed & relay.keys()) == is_fixed and all(bool(fixed & each.keys()) == is_fixed for each in tests)
+        assert all(each["runAsNonRoot"] is True for each in [relay, *tests])
+
+
+def test_policies_name_ports_by_number():
+    # OVN-Kubernetes opens all ports for a name.
+    for variant in VARIANTS:
+        for policy in of_kind(helm(variant), "NetworkPolicy"):
+            rules = policy["spec"].get("ingress", []) + policy["spec"]["egress"]
+            ports = [port["port"] for rule in rules for port in rule.get("ports", [])]
+            assert ports and all(isinstance(port, int) for port in ports), (variant, ports)
 
 
 def test_another_configuration_restarts_the_pods():

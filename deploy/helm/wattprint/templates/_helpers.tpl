@@ -37,10 +37,41 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{- define "wattprint.relayServiceAccountName" -}}
+{{- if .Values.relay.serviceAccountName -}}
+{{- .Values.relay.serviceAccountName -}}
+{{- else if .Values.serviceAccount.create -}}
+{{- include "wattprint.fullname" . }}-relay
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{/* Who the pods are that need no right. OpenShift gives each namespace uids of its own and refuses others. */}}
+{{- define "wattprint.nonRoot" -}}
+{{- if not .Values.openshift.enabled -}}
+runAsUser: 65532
+runAsGroup: 65532
+{{ end -}}
+runAsNonRoot: true
+{{- end -}}
+
 {{- define "wattprint.image" -}}
 {{- with .Values.image -}}
 {{- .repository }}{{ with .digest }}@{{ . }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What the daemon is started with, one argument a line. */}}
+{{- define "wattprint.arguments" -}}
+{{- $arguments := list "--config.file=/etc/wattprint/config.toml" (printf "--web.listen-address=:%d" (int .Values.port))
+  "--path.sysfs=/host/sys" "--path.procfs=/host/proc" "--path.rootfs=/host" -}}
+{{- if not .Values.gpu.nvidia.enabled -}}
+{{- $arguments = append $arguments "--no-collector.nvml" -}}
+{{- else if .Values.gpu.nvidia.libraryDir -}}
+{{- $arguments = append $arguments "--nvml.library=/usr/local/nvidia/lib64/libnvidia-ml.so.1" -}}
+{{- end -}}
+{{- concat $arguments .Values.extraArgs | join "\n" -}}
 {{- end -}}
 
 {{/* Who tells the names of pods: auto, api, kubelet, files, or none where the collector is off. */}}
