@@ -239,12 +239,23 @@ def missing(built):
     )
     built.with_panel(
         rows(
+            "What nodes lack",
+            "Nodes by what their daemon wasn't given: a mount, a namespace, a right, a driver. wattprint check on such a"
+            " node says what mends it.",
+            [("nodes", "none", f"count by (problem) (wattprint_setup_problem{{{N}}})")],
+            "no node lacks anything",
+            (8, 8),
+            sort="nodes",
+        )
+    )
+    built.with_panel(
+        rows(
             "Limits of GPU figures",
             "What keeps cards from better figures, and why, with the number of cards. Most reasons are a right or a"
             " driver version: wattprint check on the node says which.",
             [("cards", "none", f"count by (what, reason) (wattprint_gpu_limitation_info{{{N}}})")],
             "nothing limits the GPU figures, or no GPU is watched",
-            (12, 8),
+            (8, 8),
             sort="cards",
         )
     )
@@ -262,7 +273,7 @@ def missing(built):
                 )
             ],
             "no GPU is watched",
-            (12, 8),
+            (8, 8),
             links=[to("gpu", "This card", {"node": "instance", "gpu": "uuid"})],
         )
     )
