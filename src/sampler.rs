@@ -134,7 +134,11 @@ impl Sampler {
             setup: setup::Setup::new(settings),
             last: None,
             sequence: 0,
-            config: ConfigStatus { is_accepted: true, accepted_at: UnixTime::since_epoch(clock.unix()) },
+            config: ConfigStatus {
+                is_accepted: true,
+                accepted_at: UnixTime::since_epoch(clock.unix()),
+                awaiting_restart: Arc::default(),
+            },
             baselines_checked: false,
         }
     }

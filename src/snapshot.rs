@@ -96,13 +96,15 @@ pub struct Snapshot {
 }
 
 /// How reading the configuration went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConfigStatus {
     /// Whether the last one that was read is in use.
     pub is_accepted: bool,
     /// When the one in use was taken.
     #[serde(rename = "accepted_unix_ms")]
     pub accepted_at: UnixTime,
+    /// Keys that were changed since the start and are heeded at the next one only, in the order of the manual.
+    pub awaiting_restart: Arc<[String]>,
 }
 
 /// Totals of one component of the node.

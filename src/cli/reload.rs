@@ -206,6 +206,7 @@ impl Running {
             embodied: (old.embodied != new.embodied).then(|| Plan::new(&new.embodied)),
             prices,
             names,
+            awaiting_restart: restart.into(),
         };
         // Without a sampler, everything ends anyway.
         let _ = orders.send(Order::Renew(Box::new(renewal)));

@@ -117,6 +117,9 @@ fn status(snapshot: &Snapshot, address: &str) -> String {
     if !snapshot.config.is_accepted {
         parts.insert(0, "the changed configuration is refused (see the log)".to_owned());
     }
+    if !snapshot.config.awaiting_restart.is_empty() {
+        parts.insert(0, format!("{} takes a restart", snapshot.config.awaiting_restart.join(", ")));
+    }
     if snapshot.components.is_empty() {
         parts.push("no meters".to_owned());
     }

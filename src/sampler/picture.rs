@@ -43,7 +43,7 @@ impl Sampler {
             unix_time: wall,
             monotonic: now.monotonic,
             interval: self.interval,
-            config: self.config,
+            config: self.config.clone(),
             components: known.iter().filter_map(|component| self.component_totals(*component)).collect(),
             workloads: self
                 .ledger

@@ -29,6 +29,8 @@ pub struct Renewal {
     pub prices: Option<(Pricer, Arc<GridBoard>)>,
     /// Where names are found; absent where that is as before.
     pub names: Option<Arc<NameBoard>>,
+    /// Keys that were changed, but stay as they are until a restart.
+    pub awaiting_restart: Arc<[String]>,
 }
 
 impl Sampler {
@@ -51,7 +53,8 @@ impl Sampler {
         if let Some(board) = renewal.names {
             self.names.replace(board);
         }
-        self.config = ConfigStatus { is_accepted: true, accepted_at: now };
+        self.config =
+            ConfigStatus { is_accepted: true, accepted_at: now, awaiting_restart: renewal.awaiting_restart };
     }
 
     /// Goes on as before, after a configuration that can't be used.

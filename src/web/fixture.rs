@@ -212,7 +212,11 @@ pub(super) fn with(workloads: Vec<WorkloadTotals>, processes: Vec<ProcessTotals>
         unix_time: Duration::from_millis(1_800_000_000_250),
         monotonic: Duration::from_secs(100),
         interval: Duration::from_secs(1),
-        config: ConfigStatus { is_accepted: true, accepted_at: UnixTime::from_seconds(1_700_000_000) },
+        config: ConfigStatus {
+            is_accepted: true,
+            accepted_at: UnixTime::from_seconds(1_700_000_000),
+            awaiting_restart: ["web.listen_address".to_owned()].into(),
+        },
         sample_duration: Duration::from_micros(1500),
         elapsed: Duration::from_millis(1001),
         components: vec![

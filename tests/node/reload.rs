@@ -145,8 +145,19 @@ fn interval_and_log_level_change_and_other_keys_take_a_restart() {
     reload(&daemon, DONE);
     let log = daemon.log();
     assert!(log.contains("takes a restart: web.max_requests, limits.workloads"), "{log}");
-    assert_close("accepted", daemon.scrape().value(ACCEPTED, &[]), 1.0, 0.0);
+    let scrape = daemon.scrape();
+    assert_close("accepted", scrape.value(ACCEPTED, &[]), 1.0, 0.0);
+    let waiting = |scrape: &Exposition| scrape.select("wattprint_config_awaiting_restart_info", &[]).len();
+    for key in ["web.max_requests", "limits.workloads"] {
+        let of = scrape.value("wattprint_config_awaiting_restart_info", &[("key", key)]);
+        assert_close(key, of, 1.0, 0.0);
+    }
+    assert_eq!(waiting(&scrape), 2);
     daemon.ticks(5);
+    // What is as it was at the start waits for nothing.
+    daemon.configure(FAST);
+    reload(&daemon, DONE);
+    assert_eq!(waiting(&daemon.scrape()), 0);
     // One counter can't mix what two factors count.
     daemon.configure(&format!("{FAST}[carbon]\nzone = \"US-CA\"\n"));
     signal(daemon.pid(), "HUP");

@@ -96,6 +96,16 @@ pub(super) const FAMILIES: &[Family] = &[
         |source, out| out.push(&[], &[], source.snapshot.config.accepted_at.as_seconds()),
     ),
     gauge(
+        "wattprint_config_awaiting_restart_info",
+        &["key"],
+        "Keys whose new values in the configuration are heeded at the next start only; always 1, absent where there are none.",
+        |source, out| {
+            for key in source.snapshot.config.awaiting_restart.iter() {
+                out.push(&[key], &[], 1.0);
+            }
+        },
+    ),
+    gauge(
         "wattprint_build_info",
         &["version", "arch", "os"],
         "Version of wattprint and what it was built for; always 1.",
