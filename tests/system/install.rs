@@ -85,6 +85,7 @@ fn an_upgrade_leaves_a_stopped_service_stopped() {
 fn removal_keeps_what_the_user_wrote_and_a_purge_keeps_nothing() {
     let machine = Machine::serving("# mine\n");
     let before = machine.run(&["dpkg", "-L", "wattprint"]);
+    machine.run(&["systemctl", "enable", "wattprint.socket"]);
     machine.dpkg(&["--remove", "wattprint"]);
     machine.run(&["systemctl", "daemon-reload"]);
     assert_eq!(machine.output(&["pidof", "wattprint"]).status.code(), Some(1));
