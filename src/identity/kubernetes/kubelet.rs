@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,11 +35,23 @@ pub(super) struct Kubelet {
     needs_token: bool,
 }
 
+/// The address of a kubelet with an IPv6 address in brackets: `status.hostIP`, of which pods make theirs, has none.
+fn bracketed(url: &str) -> String {
+    let with_brackets = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = authority.rsplit_once(':')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        Some(format!("{scheme}://[{host}]:{port}{path}"))
+    };
+    with_brackets().unwrap_or_else(|| url.to_owned())
+}
+
 impl Kubelet {
     pub(super) fn new(settings: &Kubernetes) -> Self {
         let own = |name: &str| Path::new(ACCOUNT).join(name);
         Self {
-            url: format!("{}/pods", settings.kubelet_url.trim_end_matches('/')),
+            url: format!("{}/pods", bracketed(&settings.kubelet_url).trim_end_matches('/')),
             ca_file: settings.kubelet_ca_file.clone().unwrap_or_else(|| own("ca.crt")),
             token_file: settings.kubelet_token_file.clone().unwrap_or_else(|| own("token")),
             needs_token: settings.kubelet_token_file.is_some(),

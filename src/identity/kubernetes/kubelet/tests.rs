@@ -52,6 +52,21 @@ fn its_list_names_static_pods_too() {
 }
 
 #[test]
+fn an_ipv6_address_needs_no_brackets() {
+    for (given, meant) in [
+        ("https://fd00::7:10250", "https://[fd00::7]:10250"),
+        ("https://fd00::7:10250/x:y", "https://[fd00::7]:10250/x:y"),
+        ("https://[fd00::7]:10250/", "https://[fd00::7]:10250/"),
+        ("https://10.0.0.7:10250", "https://10.0.0.7:10250"),
+        ("https://node-7:10250", "https://node-7:10250"),
+        ("https://node-7", "https://node-7"),
+        ("", ""),
+    ] {
+        assert_eq!(bracketed(given), meant);
+    }
+}
+
+#[test]
 fn failures_say_what_would_mend_them() {
     for (answer, reason) in [
         (says("403 Forbidden", ""), "the kubelet refuses this account"),
