@@ -80,7 +80,7 @@ package: tools
 lint:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck tests/image/bases.sh tests/system/root.sh deploy/packages/*.sh
+	shellcheck tests/debian_mirror.sh tests/image/bases.sh tests/system/root.sh deploy/packages/*.sh
 	shellcheck -s sh deploy/packages/deb/* deploy/packages/rpm/*
 
 # Writes dashboards/*.json from dashboards/source.

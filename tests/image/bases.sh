@@ -15,12 +15,8 @@ cd "$1"
 
 if [ ! -d rootfs ]; then
   rm -rf rootfs.new
-  # The mirror that this machine has its own packages from.
-  # shellcheck disable=SC2016 # It is apt-get that replaces $(REPO_URI).
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Label: Debian' |
-    sed -n 's:/*$::; /^http/p; q')
   debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-    --include=gcc,libc6-dev,ca-certificates bookworm rootfs.new "${mirror:-http://deb.debian.org/debian}"
+    --include=gcc,libc6-dev,ca-certificates bookworm rootfs.new "$("$repository/tests/debian_mirror.sh")"
   mkdir -p rootfs.new/usr/local/cargo
   cat > rootfs.new/usr/local/cargo/config.toml <<'END'
 [source.crates-io]

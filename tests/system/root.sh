@@ -3,15 +3,13 @@
 # machine has its own packages from.
 set -eu
 root=$1
+tests=$(cd "$(dirname "$0")/.." && pwd)
 [ ! -e "$root/etc/os-release" ] || exit 0
-# shellcheck disable=SC2016 # It is apt-get that replaces $(REPO_URI).
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Label: Debian' |
-  sed -n 's:/*$::; /^http/p; q')
 # Half a root must not be taken for one.
 rm -rf "$root.new" "$root"
 debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
   --include=systemd,systemd-sysv,dbus,libpam-systemd,curl,ca-certificates,procps \
-  bookworm "$root.new" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 || {
+  bookworm "$root.new" "$("$tests/debian_mirror.sh")" >"$root.log" 2>&1 || {
   tail -n 5 "$root.log" >&2
   exit 1
 }
