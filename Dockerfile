@@ -2,11 +2,14 @@
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 \
 #     --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" \
-#     --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" \
-#     --build-arg CREATED="$(git log -1 --format=%cI)" --tag wattprint .
+#     --build-arg CREATED="$(git log -1 --format=%cI)" --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" \
+#     --output type=registry,rewrite-timestamp=true --tag registry.example.com/wattprint:0.1.0 .
 #
-# Every platform is built by a builder of its own (a node of that platform, or QEMU), so no cross compiler is needed.
-# `podman build` and `buildah build` need `--format docker`, as the health check is no part of OCI's format.
+#   buildah build --format docker --timestamp "$(git log -1 --format=%ct)" --build-arg ... --tag wattprint .
+#
+# The same sources, arguments and bases give the same layers, to the bit: rewrite-timestamp and --timestamp set the times of files,
+# and bases are the same where they are pinned by digest. Every platform is built by a builder of its own (a node of that platform,
+# or QEMU), so no cross compiler is needed. buildah and podman need `--format docker`, as the health check is no part of OCI's format.
 
 # Both bases are whole references, so that each can be pinned: --build-arg BUILD_IMAGE=docker.io/library/rust@sha256:...
 ARG RUST_VERSION=1.95.0
@@ -39,7 +42,6 @@ RUN mkdir -p src benches tests/fake-nvml/src \
 COPY LICENSE ./
 COPY data data
 COPY src src
-ARG SOURCE_DATE_EPOCH=0
 RUN cargo build --locked --release --bin wattprint \
  && install -D -m 0755 target/release/wattprint /image/usr/bin/wattprint
 

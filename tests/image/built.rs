@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use crate::engine::{buildah, directory, succeed};
 
 const IMAGE: &str = "localhost/wattprint:test";
+const AGAIN: &str = "localhost/wattprint:again";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What a release's build gives as arguments; the labels must say it.
 pub(crate) const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -24,9 +25,16 @@ pub(crate) fn image() -> &'static str {
             );
             base_image(base);
         }
-        build();
+        build(IMAGE, "--layers");
     });
     IMAGE
+}
+
+/// Builds it once more without anything that was kept of the first time, and gives its name.
+pub(crate) fn built_again() -> &'static str {
+    image();
+    build(AGAIN, "--no-cache");
+    AGAIN
 }
 
 fn base_image(base: &str) {
@@ -43,24 +51,24 @@ fn stand_in(base: &str) -> String {
     format!("localhost/{base}-stand-in")
 }
 
-fn build() {
+fn build(name: &str, cache: &str) {
     let toolchain = succeed(Command::new("rustc").args(["--print", "sysroot"]));
     let toolchain = String::from_utf8(toolchain.stdout).unwrap().trim().to_owned();
     let vendor = directory().join("vendor");
     let mut command = buildah();
     // Without a registry's image there is no reason to pull, and without systemd chroot is what works everywhere.
-    command.args(["build", "--layers", "--pull-never", "--isolation", "chroot", "--format", "docker"]);
-    for (name, value) in [
+    command.args(["build", cache, "--pull-never", "--isolation", "chroot", "--format", "docker"]);
+    command.args(["--timestamp", "1767323045"]);
+    for (argument, value) in [
         ("BUILD_IMAGE", stand_in("build")),
         ("RUNTIME_IMAGE", stand_in("runtime")),
         ("VERSION", VERSION.to_owned()),
         ("REVISION", REVISION.to_owned()),
         ("CREATED", CREATED.to_owned()),
-        ("SOURCE_DATE_EPOCH", "1767323045".to_owned()),
     ] {
-        command.args(["--build-arg", &format!("{name}={value}")]);
+        command.args(["--build-arg", &format!("{argument}={value}")]);
     }
     command.args(["--volume", &format!("{toolchain}:/usr/local/rust:ro")]);
     command.args(["--volume", &format!("{}:/vendor:ro", vendor.display())]);
-    succeed(command.args(["--tag", IMAGE, env!("CARGO_MANIFEST_DIR")]));
+    succeed(command.args(["--tag", name, env!("CARGO_MANIFEST_DIR")]));
 }
