@@ -24,4 +24,4 @@ pub use board::{Allotter, Found, JobNames, NameBoard, NameSource, Names, OwnerNa
 pub use error::IdentityError;
 pub use facts::{ContainerFacts, Details, Facts, JobFacts, PodFacts, Title, VmFacts, label_name};
 pub use wanted::{Wanted, WantedOwner};
-pub use work::{Job, Look, LookFn, Service, Workers, start};
+pub use work::{Job, Look, LookFn, Service, Stopped, Workers, start};

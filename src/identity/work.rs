@@ -1,7 +1,7 @@
 //! Threads that look for names: when somebody new shows up, and now and then in any case.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -10,10 +10,13 @@ use tracing::warn;
 use crate::identity::{IdentityError, NameBoard, Wanted};
 use crate::meters::CollectorOutcome;
 
-/// How often a thread looks whether somebody new is there.
+/// How often a thread looks whether somebody new is there, while there are some whose names may come at any moment.
 const STEP: Duration = Duration::from_millis(200);
+/// The same, while there are none: to wake up costs more than to look.
+const QUIET_STEP: Duration = Duration::from_millis(500);
 /// After how many steps those who have no name yet are looked for again: files may come later than their cgroup.
-const AGAIN: [u32; 6] = [1, 3, 8, 15, 30, 50];
+const AGAIN: [u32; 6] = [1, 3, 8, 15, 30, LAST_AGAIN];
+const LAST_AGAIN: u32 = 50;
 /// Enough for parsers, which don't recurse deep.
 const STACK: usize = 1024 * 1024;
 /// How long those who are at work when everything ends are waited for.
@@ -41,8 +44,10 @@ pub struct Job {
 
 /// Looks for names.
 pub type LookFn = Box<dyn FnMut(Look<'_>, &NameBoard) -> Result<(), IdentityError> + Send>;
-/// Something that runs for the whole time in a thread of its own, until nobody holds the sender of `Receiver` any more.
-pub type Service = Box<dyn FnOnce(Arc<NameBoard>, Receiver<()>) + Send>;
+/// Something that runs for the whole time in a thread of its own, until its end is wanted.
+pub type Service = Box<dyn FnOnce(Arc<NameBoard>, Stopped) + Send>;
+/// Nothing ever comes from it; it is closed when the end of a service is wanted.
+pub type Stopped = tokio::sync::mpsc::Receiver<()>;
 
 /// The threads. They also end when this is dropped, but then nobody waits for them.
 #[derive(Debug)]
@@ -50,9 +55,16 @@ pub struct Workers {
     /// The collectors that are at work.
     names: Vec<&'static str>,
     /// Nothing is ever sent: a thread ends when its sender is gone.
-    stops: Vec<Sender<()>>,
+    stops: Vec<Stop>,
     /// Closed when all threads have ended.
     ended: Receiver<()>,
+}
+
+/// What keeps a thread at work as long as it lives.
+#[derive(Debug)]
+enum Stop {
+    Job { _sender: Sender<()> },
+    Service { _sender: tokio::sync::mpsc::Sender<()> },
 }
 
 /// Sets jobs and services to work, each in a thread of its own; a service has the name of its collector.
@@ -62,15 +74,15 @@ pub fn start(jobs: Vec<Job>, services: Vec<(&'static str, Service)>, board: &Arc
     for job in jobs {
         let (stop, stopped) = channel();
         let board = Arc::clone(board);
-        workers.spawn(job.name, stop, &end, move || {
+        workers.spawn(job.name, Stop::Job { _sender: stop }, &end, move || {
             let _watch = Watch { name: job.name, board: &board };
             repeat(job, &board, &stopped);
         });
     }
     for (name, service) in services {
-        let (stop, stopped) = channel();
+        let (stop, stopped) = tokio::sync::mpsc::channel(1);
         let board = Arc::clone(board);
-        workers.spawn(name, stop, &end, move || {
+        workers.spawn(name, Stop::Service { _sender: stop }, &end, move || {
             let _watch = Watch { name, board: &board };
             service(Arc::clone(&board), stopped);
         });
@@ -94,7 +106,7 @@ impl Workers {
     fn spawn(
         &mut self,
         name: &'static str,
-        stop: Sender<()>,
+        stop: Stop,
         end: &Sender<()>,
         run: impl FnOnce() + Send + 'static,
     ) {
@@ -148,8 +160,10 @@ fn repeat(mut job: Job, board: &NameBoard, stopped: &Receiver<()>) {
             }
             tell(board, job.name, outcome.as_ref().err());
         }
-        match stopped.recv_timeout(STEP) {
-            Err(RecvTimeoutError::Timeout) => since_full = since_full.saturating_add(STEP),
+        let is_quiet = since_change >= LAST_AGAIN || !wanted.lacks_names();
+        let step = if is_quiet { QUIET_STEP } else { STEP };
+        match stopped.recv_timeout(step) {
+            Err(RecvTimeoutError::Timeout) => since_full = since_full.saturating_add(step),
             _ => return,
         }
     }
@@ -161,13 +175,6 @@ pub(crate) fn tell(board: &NameBoard, name: &'static str, error: Option<&Identit
         Some(error) => error.outcome(name),
         None => CollectorOutcome { name, success: true, error: None, detail: None, remedy: None },
     });
-}
-
-/// Ends when nobody holds the sender any more: for services that wait for something else beside.
-pub(crate) async fn until_stopped(stopped: &Receiver<()>) {
-    while stopped.try_recv() == Err(TryRecvError::Empty) {
-        tokio::time::sleep(STEP / 4).await;
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,7 +21,7 @@ use super::pod::{Pod, PodList};
 use super::roster::Roster;
 use super::sighting::{Selection, Sighting};
 use crate::identity::files::HostRoot;
-use crate::identity::work::{tell, until_stopped};
+use crate::identity::work::{Stopped, tell};
 use crate::identity::{IdentityError, NameBoard, NameSource};
 
 const PODS: &str = "/api/v1/pods";
@@ -63,8 +62,8 @@ pub(super) struct Watch {
     pub(super) stand_in: Option<HostRoot>,
 }
 
-/// Watches until nobody holds the sender of `stopped` any more.
-pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, stopped: Receiver<()>) {
+/// Watches until its end is wanted.
+pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, mut stopped: Stopped) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -75,7 +74,7 @@ pub(super) fn serve(watch: Watch, board: Arc<NameBoard>, stopped: Receiver<()>) 
     let watcher = Watcher::new(watch, board);
     runtime.block_on(async {
         tokio::select! {
-            () = until_stopped(&stopped) => {}
+            _ = stopped.recv() => {}
             () = watcher.run() => {}
         }
     });

@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::identity::files::HostRoot;
-use crate::identity::work::{tell, until_stopped};
+use crate::identity::work::{Stopped, tell};
 use crate::identity::{Allocations, Allotter, DeviceName, IdentityError, NameBoard, Service};
 
 mod client;
@@ -27,8 +27,8 @@ const NAME: &str = "podresources";
 const PERIOD: Duration = Duration::from_secs(10);
 /// How often it is asked at most, however many containers come and go.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody new is there, or the end has come.
-const STEP: Duration = Duration::from_millis(200);
+/// How often it is looked whether somebody new is there.
+const STEP: Duration = Duration::from_millis(500);
 /// How long the last answer holds when no other comes.
 const KEPT: Duration = Duration::from_secs(5 * 60);
 
@@ -38,7 +38,7 @@ pub fn service(root: HostRoot, socket: PathBuf) -> Service {
     Box::new(move |board, stopped| {
         // One thread is enough, and it is the one that this runs in.
         match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => Source::new(root, socket, runtime).run(&board, &stopped),
+            Ok(runtime) => Source::new(root, socket, runtime).run(&board, stopped),
             Err(error) => warn!(collector = NAME, %error, "the kubelet can't be asked"),
         }
     })
@@ -61,27 +61,28 @@ impl Source {
         Self { root, socket, runtime, replicas: Vec::new(), is_there: false, since_answer: Duration::ZERO }
     }
 
-    /// Asks whenever it is due, until the sender is gone.
-    fn run(mut self, board: &Arc<NameBoard>, stopped: &Receiver<()>) {
+    /// Asks whenever it is due, until its end is wanted.
+    fn run(mut self, board: &Arc<NameBoard>, mut stopped: Stopped) {
         let (mut generation, mut since_look) = (None, PERIOD);
         loop {
             let wanted = board.wanted().generation;
             let is_new = generation != Some(wanted);
             if since_look >= PERIOD || (is_new && since_look >= SHORTEST) {
                 (generation, since_look) = (Some(wanted), Duration::ZERO);
-                self.look(board, stopped);
+                self.look(board, &mut stopped);
             }
-            match stopped.recv_timeout(STEP) {
-                Err(RecvTimeoutError::Timeout) => {
-                    since_look = since_look.saturating_add(STEP);
-                    self.since_answer = self.since_answer.saturating_add(STEP);
-                }
-                _ => return,
+            // Without a kubelet nobody new is asked about.
+            let step = if self.is_there { STEP } else { PERIOD };
+            // What ends early ended for good.
+            if self.runtime.block_on(async { timeout(step, stopped.recv()).await }).is_ok() {
+                return;
             }
+            since_look = since_look.saturating_add(step);
+            self.since_answer = self.since_answer.saturating_add(step);
         }
     }
 
-    fn look(&mut self, board: &NameBoard, stopped: &Receiver<()>) {
+    fn look(&mut self, board: &NameBoard, stopped: &mut Stopped) {
         let directory = self.socket.parent().unwrap_or(Path::new("/"));
         let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         if !self.is_there && self.root.stamp(directory).as_ref().is_err_and(is_missing) {
@@ -91,7 +92,7 @@ impl Source {
         let asked = self.runtime.block_on(async {
             tokio::select! {
                 answer = client::ask(&self.root, &self.socket) => Some(answer),
-                () = until_stopped(stopped) => None,
+                _ = stopped.recv() => None,
             }
         });
         let Some(asked) = asked else { return };

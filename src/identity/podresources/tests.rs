@@ -61,18 +61,18 @@ fn replicas_that_were_told_once_stay_when_they_are_told_no_more() {
 fn only_where_there_is_a_directory_a_socket_is_missed() {
     let root = tempfile::tempdir().unwrap();
     let (board, mut source) = (NameBoard::new(), source(root.path()));
-    let (_stop, stopped) = std::sync::mpsc::channel();
-    source.look(&board, &stopped);
+    let (_stop, mut stopped) = tokio::sync::mpsc::channel(1);
+    source.look(&board, &mut stopped);
     assert!(board.outcomes().next().is_none());
     std::fs::create_dir(root.path().join("run")).unwrap();
-    source.look(&board, &stopped);
+    source.look(&board, &mut stopped);
     let reason = |board: &NameBoard| board.outcomes().next().and_then(|outcome| outcome.error.clone());
     assert_eq!(reason(&board).as_deref(), Some("there is no socket"));
     let socket = root.path().join("run/kubelet.sock");
     drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
-    source.look(&board, &stopped);
+    source.look(&board, &mut stopped);
     assert_eq!(reason(&board).as_deref(), Some("nobody listens"));
     std::fs::remove_dir_all(root.path().join("run")).unwrap();
-    source.look(&board, &stopped);
+    source.look(&board, &mut stopped);
     assert_eq!(reason(&board).as_deref(), Some("there is no socket"));
 }
