@@ -72,6 +72,9 @@ fn the_units_are_clean_and_little_exposed() {
 fn it_has_one_capability_and_drop_ins_give_what_they_say() {
     let machine = Machine::serving("");
     assert_capabilities(&machine, DAC_READ_SEARCH);
+    // The daemon's own filter comes on top.
+    let journal = machine.journal();
+    assert!(!journal.contains("stay open"), "{journal}");
     let mut expected = DAC_READ_SEARCH;
     for (name, more) in [("ptrace", SYS_PTRACE), ("gpm", SYS_ADMIN), ("podresources", DAC_OVERRIDE)] {
         machine.enable_drop_in(name);
