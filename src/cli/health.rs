@@ -17,6 +17,8 @@ use crate::web::{self, ListenAddress};
 const MAX_ANSWER: u64 = 16 * 1024;
 /// More of those that don't answer well aren't named.
 const MAX_NAMED: usize = 10;
+/// Where many are asked, one that is silent may take so much of the time.
+const SHARE: u32 = 10;
 
 /// The time that is left for answers; absent when there is none.
 type Left<'a> = dyn Fn() -> Option<Duration> + 'a;
@@ -68,8 +70,23 @@ pub(super) fn run(
     let clock = Clock::new()?;
     let end = clock.now().monotonic.saturating_add(patience);
     let left = || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero());
-    let asked =
-        if options.get_flag("all") { ask_all(&listens, path, &left) } else { ask_one(&listens, path, &left) };
+    let share = patience / SHARE;
+    // Of what is left, one address gets so much.
+    let for_one = || {
+        let begun = clock.now().monotonic;
+        move || {
+            left()
+                .map(|left| left.min((begun + share).saturating_sub(clock.now().monotonic)))
+                .filter(|left| !left.is_zero())
+        }
+    };
+    let asked = match options.get_flag("all") {
+        true => ask_all(&listens, |address| match left() {
+            Some(_) => ask(address, path, &for_one()),
+            None => Err("not asked, as no time was left".to_owned()),
+        }),
+        false => ask_one(&listens, path, &left),
+    };
     match asked {
         Ok(said) => {
             writeln!(out, "{said}")?;
@@ -104,15 +121,24 @@ fn ask_one(listens: &[ListenAddress], path: &str, left: &Left<'_>) -> Result<Str
 }
 
 /// How many answer well, where all do: a name may stand for many daemons. The error names those that don't.
-fn ask_all(listens: &[ListenAddress], path: &str, left: &Left<'_>) -> Result<String, String> {
+fn ask_all(
+    listens: &[ListenAddress],
+    ask: impl Fn(SocketAddr) -> Result<String, String>,
+) -> Result<String, String> {
     let mut asked: usize = 0;
     let mut problems = Vec::new();
     for listen in listens {
-        let addresses = listen.reachable().map_err(|error| format!("{listen}: {error}"))?;
+        let addresses = match listen.reachable() {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                asked = asked.saturating_add(1);
+                problems.push(format!("{listen}: {error}"));
+                continue;
+            }
+        };
         asked = asked.saturating_add(addresses.len());
-        problems.extend(addresses.into_iter().filter_map(|address| {
-            ask(address, path, left).err().map(|why| format!("http://{address}{path}: {why}"))
-        }));
+        let failed = |address| ask(address).err().map(|why| format!("{address}: {why}"));
+        problems.extend(addresses.into_iter().filter_map(failed));
     }
     if problems.is_empty() {
         return Ok(format!("{asked} of {asked} answer well"));
@@ -170,6 +196,18 @@ mod tests {
         assert_eq!(judge(&answer("200 OK")), Ok("said".to_owned()));
         assert_eq!(judge(&answer("503 Service Unavailable")), Err("status 503: said".to_owned()));
         assert!(judge("").is_err());
+    }
+
+    #[test]
+    fn all_are_asked_and_those_that_are_ill_are_named() {
+        let listens = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(|text| address(text).unwrap());
+        let ask = |ill: &'static [u16]| {
+            ask_all(&listens, move |at| {
+                if ill.contains(&at.port()) { Err("late".to_owned()) } else { Ok(String::new()) }
+            })
+        };
+        assert_eq!(ask(&[]), Ok("3 of 3 answer well".to_owned()));
+        assert_eq!(ask(&[2]), Err("1 of 3 don't answer well: 127.0.0.1:2: late".to_owned()));
     }
 
     #[test]
