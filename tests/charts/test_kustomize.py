@@ -81,14 +81,14 @@ def with_components(tmp_path):
 
 
 def test_components_make_what_the_chart_makes(with_components):
-    newer = helm("default", "podMonitor.enabled=true", version="1.31")
+    openshift = ["openshift.enabled=true", "openshift.clusterMonitoring=true"]
+    newer = helm("default", "podMonitor.enabled=true", *openshift, version="1.31")
     assert template(with_components) == template(newer)
     assert template(with_components) != template(chart("base"))
     assert only(with_components, "PodMonitor")["spec"] == only(newer, "PodMonitor")["spec"]
-    openshift = helm("openshift")
-    assert only(with_components, "Role")["rules"] == only(openshift, "Role")["rules"]
+    assert only(with_components, "Role")["rules"] == only(newer, "Role")["rules"]
     for part in ("subjects", "roleRef"):
-        assert only(with_components, "RoleBinding")[part] == only(openshift, "RoleBinding")[part]
+        assert only(with_components, "RoleBinding")[part] == only(newer, "RoleBinding")[part]
     assert only(with_components, "Namespace")["metadata"]["labels"]["openshift.io/cluster-monitoring"] == "true"
 
 

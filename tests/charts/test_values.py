@@ -42,6 +42,21 @@ REFUSED = [
     ("budgets.nodes[0].name=x", "'/budgets/nodes/0': missing property 'grams'"),
     ("budgets.nodes[0].name=x,budgets.nodes[0].grams=0", "'/budgets/nodes/0/grams': exclusiveMinimum: got 0, want 0"),
     ("extraArgs[0]=serve", "'/extraArgs/0': 'serve' does not match pattern '^--'"),
+    ("extraArgs[0]=--kubernetes.source=files", "extraArgs: --kubernetes.source=files is set by the chart, or changes what it must know"),
+    ("extraEnv[0].name=STATE_DIRECTORY,extraEnv[0].value=x", "extraEnv: STATE_DIRECTORY is set by the chart"),
+    ("extraEnv[0].name=WATTPRINT_KUBERNETES__SOURCE,extraEnv[0].value=x", "or changes what it must know"),
+    ("extraVolumes[0].name=sys", "extraVolumes: sys is a name of the chart's"),
+    ("podAnnotations.checksum/config=x", "podAnnotations: checksum/config is set by the chart"),
+    ("host.extraDirectories={/run/a/b,/run/a-b}", "/run/a/b and /run/a-b can't be told apart"),
+    ("host.extraDirectories[0]=/run/containerd/containerd.sock", "is more than wattprint needs"),
+    ("host.extraDirectories[0]=/var/lib/kubelet", "is more than wattprint needs"),
+    ("host.extraDirectories[0]=/var/run/libvirt/qemu", "/var/run is a link to /run; name that"),
+    ("state.hostPath=/etc/kubernetes", "state.hostPath: /etc/kubernetes has other things of the node in it"),
+    ("serviceAccount.create=false", "the namespace's default account would get rights"),
+    ("openshift.enabled=true,podSecurityContext.seccompProfile.type=Unconfined", "allow RuntimeDefault only"),
+    ("config.collector.kubernetes=x", "got string, want boolean"),
+    ("probes.liveness=null", "missing property 'liveness'"),
+    ("relay=null", "missing property 'relay'"),
     ("extraArgs[0]=--path.sysfs=/x", "extraArgs: --path.sysfs=/x is set by the chart"),
     ("extraArgs[0]=--web.listen-address=:1", "see port"),
     ("podLabels.app\\.kubernetes\\.io/name=x", "podLabels: app.kubernetes.io/name is set by the chart"),
@@ -161,6 +176,23 @@ def test_openshift_gives_uids_to_those_that_need_none():
         assert len(tests) == 2
         assert bool(fixed & relay.keys()) == is_fixed and all(bool(fixed & each.keys()) == is_fixed for each in tests)
         assert all(each["runAsNonRoot"] is True for each in [relay, *tests])
+
+
+def test_the_kubelets_socket_is_where_the_daemon_looks():
+    it = container(helm("default", "host.kubeletDir=/var/snap/microk8s/common/var/lib/kubelet"))
+    assert "/host/var/lib/kubelet/pod-resources" in [each["mountPath"] for each in it["volumeMounts"]]
+
+
+def test_openshift_keeps_its_type_beside_other_options():
+    found = helm("openshift", "podSecurityContext.seLinuxOptions.level=s0")
+    options = only(found, "DaemonSet")["spec"]["template"]["spec"]["securityContext"]["seLinuxOptions"]
+    assert options == {"type": "spc_t", "level": "s0"}
+
+
+def test_labels_of_the_user_come_once():
+    text = call("helm", "template", "wattprint", str(CHART), "--set=commonLabels.release=a,podMonitor.labels.release=b,podMonitor.enabled=true")
+    monitor = text[text.index("kind: PodMonitor"):].split("---")[0]
+    assert monitor.count("release:") == 1 and "release: b" in monitor
 
 
 def test_policies_name_ports_by_number():

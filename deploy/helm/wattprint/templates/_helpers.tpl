@@ -143,11 +143,16 @@ beside it lies its socket, which would be as good as root for uid 0.
   "microk8s" (list "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task")
   "docker" (list "/var/lib/docker/containers" "/run/docker/containerd/daemon/io.containerd.runtime.v2.task")
   "storage" (list "/var/lib/containers/storage" "/run/containers/storage") -}}
-{{- $paths := list (printf "%s/pod-resources" (trimSuffix "/" .Values.host.kubeletDir)) -}}
+{{- $paths := list (include "wattprint.podResources" .) -}}
 {{- range .Values.host.runtimes }}{{ $paths = concat $paths (get $known .) }}{{ end -}}
 {{- if eq (include "wattprint.podSource" .) "files" }}{{ $paths = concat $paths (list "/var/log/pods" "/var/log/containers") }}{{ end -}}
 {{- range .Values.host.extraDirectories }}{{ $paths = append $paths (trimSuffix "/" .) }}{{ end -}}
 {{- uniq $paths | join "\n" -}}
+{{- end -}}
+
+{{/* The kubelet's directory with its socket, on the node. */}}
+{{- define "wattprint.podResources" -}}
+{{- trimSuffix "/" .Values.host.kubeletDir }}/pod-resources
 {{- end -}}
 
 {{/* A volume's name from its path. */}}
