@@ -119,7 +119,7 @@ fn filters() -> Result<[BpfProgram; 2], ConfineError> {
     refused.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
     // Its flags lie in memory, where no filter looks. Libraries go on with clone() where a kernel doesn't know it.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    Ok([program(refused, libc::EPERM)?, without_x32(program(unknown, libc::ENOSYS)?)])
+    Ok([without_x32(program(unknown, libc::ENOSYS)?), program(refused, libc::EPERM)?])
 }
 
 /// Answers calls that have a rule with an error.

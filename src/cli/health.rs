@@ -81,10 +81,7 @@ pub(super) fn run(
         }
     };
     let asked = match options.get_flag("all") {
-        true => ask_all(&listens, |address| match left() {
-            Some(_) => ask(address, path, &for_one()),
-            None => Err("not asked, as no time was left".to_owned()),
-        }),
+        true => ask_all(&listens, |address| left().map(|_| ask(address, path, &for_one()))),
         false => ask_one(&listens, path, &left),
     };
     match asked {
@@ -120,33 +117,47 @@ fn ask_one(listens: &[ListenAddress], path: &str, left: &Left<'_>) -> Result<Str
     Err(problem.unwrap_or_else(|| "no listen address is configured".to_owned()))
 }
 
-/// How many answer well, where all do: a name may stand for many daemons. The error names those that don't.
+/// How many answer well, where all do: a name may stand for many daemons. The error names those that don't. Nobody is asked
+/// any more once `ask` gives nothing.
 fn ask_all(
     listens: &[ListenAddress],
-    ask: impl Fn(SocketAddr) -> Result<String, String>,
+    ask: impl Fn(SocketAddr) -> Option<Result<String, String>>,
 ) -> Result<String, String> {
-    let mut asked: usize = 0;
+    let (mut asked, mut left_out) = (0_usize, 0_usize);
     let mut problems = Vec::new();
     for listen in listens {
         let addresses = match listen.reachable() {
             Ok(addresses) => addresses,
             Err(error) => {
-                asked = asked.saturating_add(1);
-                problems.push(format!("{listen}: {error}"));
+                problems.push(format!("{listen} has no address, so nobody may be there: {error}"));
                 continue;
             }
         };
-        asked = asked.saturating_add(addresses.len());
-        let failed = |address| ask(address).err().map(|why| format!("{address}: {why}"));
-        problems.extend(addresses.into_iter().filter_map(failed));
+        for address in addresses {
+            match ask(address) {
+                Some(answer) => {
+                    asked = asked.saturating_add(1);
+                    problems.extend(answer.err().map(|why| format!("{address}: {why}")));
+                }
+                None => left_out = left_out.saturating_add(1),
+            }
+        }
     }
-    if problems.is_empty() {
+    if problems.is_empty() && left_out == 0 {
         return Ok(format!("{asked} of {asked} answer well"));
     }
-    let more = problems.len().saturating_sub(MAX_NAMED);
-    let named = problems.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
-    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
-    Err(format!("{} of {asked} don't answer well: {named}{rest}", problems.len()))
+    if asked == 0 && left_out == 0 {
+        return Err(problems.join("; "));
+    }
+    let mut named: Vec<String> = problems.iter().take(MAX_NAMED).cloned().collect();
+    match problems.len().saturating_sub(MAX_NAMED) {
+        0 => {}
+        more => named.push(format!("and {more} more")),
+    }
+    if left_out > 0 {
+        named.push(format!("{left_out} weren't asked, as no time was left"));
+    }
+    Err(format!("{} of {asked} that were asked don't answer well: {}", problems.len(), named.join("; ")))
 }
 
 /// The first line of a good answer; the error says in one line why there is none.
@@ -201,13 +212,18 @@ mod tests {
     #[test]
     fn all_are_asked_and_those_that_are_ill_are_named() {
         let listens = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(|text| address(text).unwrap());
-        let ask = |ill: &'static [u16]| {
+        let ask = |ill: &'static [u16], until: u16| {
             ask_all(&listens, move |at| {
-                if ill.contains(&at.port()) { Err("late".to_owned()) } else { Ok(String::new()) }
+                let answer =
+                    if ill.contains(&at.port()) { Err("late".to_owned()) } else { Ok(String::new()) };
+                Some(answer).filter(|_| at.port() < until)
             })
         };
-        assert_eq!(ask(&[]), Ok("3 of 3 answer well".to_owned()));
-        assert_eq!(ask(&[2]), Err("1 of 3 don't answer well: 127.0.0.1:2: late".to_owned()));
+        assert_eq!(ask(&[], 9), Ok("3 of 3 answer well".to_owned()));
+        let one_is_ill = "1 of 3 that were asked don't answer well: 127.0.0.1:2: late";
+        assert_eq!(ask(&[2], 9), Err(one_is_ill.to_owned()));
+        let no_time = "1 of 2 that were asked don't answer well: 127.0.0.1:2: late; 1 weren't asked, as no time was left";
+        assert_eq!(ask(&[2], 3), Err(no_time.to_owned()));
     }
 
     #[test]

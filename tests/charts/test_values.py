@@ -63,6 +63,10 @@ REFUSED = [
     ("commonLabels.app\\.kubernetes\\.io/component=x", "commonLabels: app.kubernetes.io/component is set by the chart"),
     ("commonLabels.a=x,podLabels.a=y", "podLabels: a is one of commonLabels"),
     ("openshift.clusterMonitoring=true", "set openshift.enabled"),
+    ("openshift.enabled=true,openshift.clusterMonitoring=true", "there is nothing for it to find; set podMonitor.enabled"),
+    ("affinity=null", "missing property 'affinity'"),
+    ("extraArgs=null", "missing property 'extraArgs'"),
+    (f"{RELAY},relay.config=null", "'/relay': missing property 'config'"),
     ("extraEnv[0].name=A,extraEnv[0].value=1", "'/extraEnv/0/value': got number, want string"),
     ("relay.enabled=true", "relay.config.carbon.source: a relay without sources"),
     (f"{RELAY},config.carbon.source[0].provider=rte", "move these to relay.config.carbon.source"),
@@ -181,6 +185,11 @@ def test_openshift_gives_uids_to_those_that_need_none():
 def test_the_kubelets_socket_is_where_the_daemon_looks():
     it = container(helm("default", "host.kubeletDir=/var/snap/microk8s/common/var/lib/kubelet"))
     assert "/host/var/lib/kubelet/pod-resources" in [each["mountPath"] for each in it["volumeMounts"]]
+
+
+def test_openshifts_prometheus_is_let_in():
+    [peer, _] = only(helm("openshift"), "NetworkPolicy", "wattprint")["spec"]["ingress"][0]["from"]
+    assert peer == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-monitoring"}}}
 
 
 def test_openshift_keeps_its_type_beside_other_options():

@@ -218,7 +218,7 @@ fn health_tells_running_from_stopped_and_absent() {
     assert!(output.status.code() == Some(1) && said.contains("web.telemetry_path"), "{said}");
     // Of the two addresses that this stands for it listens at one.
     let (code, said) = health(daemon.port, &["--all"]);
-    assert!(code == Some(1) && said.contains("1 of 2 don't answer well: [::1]:"), "{said}");
+    assert!(code == Some(1) && said.contains("1 of 2 that were asked don't answer well: [::1]:"), "{said}");
     assert_eq!(health(daemon.port, &["--all", "--address", &address]), (Some(0), String::new()));
     let (code, said) = health(free_port(), &[]);
     assert!(code == Some(1) && said.contains("refused") && said.lines().count() == 1, "{said}");
