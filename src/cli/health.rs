@@ -68,20 +68,12 @@ pub(super) fn run(
     let path = if options.get_flag("ready") { "/-/ready" } else { "/-/healthy" };
     let patience = options.get_one::<Duration>("timeout").copied().unwrap_or(Duration::from_secs(2));
     let clock = Clock::new()?;
-    let end = clock.now().monotonic.saturating_add(patience);
-    let left = || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero());
-    let share = patience / SHARE;
-    // Of what is left, one address gets so much.
-    let for_one = || {
-        let begun = clock.now().monotonic;
-        move || {
-            left()
-                .map(|left| left.min((begun + share).saturating_sub(clock.now().monotonic)))
-                .filter(|left| !left.is_zero())
-        }
-    };
+    let left = within(clock, patience);
     let asked = match options.get_flag("all") {
-        true => ask_all(&listens, |address| left().map(|_| ask(address, path, &for_one()))),
+        true => ask_all(&listens, |address| {
+            let share = left()?.min(patience / SHARE);
+            Some(ask(address, path, &within(clock, share)))
+        }),
         false => ask_one(&listens, path, &left),
     };
     match asked {
@@ -94,6 +86,12 @@ pub(super) fn run(
             None => problem,
         })),
     }
+}
+
+/// Tells what is left of a time that begins now.
+fn within(clock: Clock, patience: Duration) -> impl Fn() -> Option<Duration> {
+    let end = clock.now().monotonic.saturating_add(patience);
+    move || Some(end.saturating_sub(clock.now().monotonic)).filter(|left| !left.is_zero())
 }
 
 /// What the first that answers well says; the error says what the first one said.

@@ -244,12 +244,8 @@ pub(super) fn processes(
 /// Whether this process may read files that only root may (capabilities(7)), as far as that matters here.
 pub(super) fn permissions(settings: &Settings, survey: &Survey) -> Vec<Finding> {
     const CAP_DAC_READ_SEARCH: u32 = 2;
-    let status = fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
+    let status = procfs::process::Process::myself().and_then(|myself| myself.status());
+    let effective = status.map_or(0, |status| status.capeff);
     let binary = std::env::current_exe().map_or("wattprint".to_owned(), |path| path.display().to_string());
     vec![reading(effective & (1 << CAP_DAC_READ_SEARCH) != 0, settings, survey, &binary)]
 }
